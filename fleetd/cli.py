@@ -1,0 +1,136 @@
+"""The command line of the daemon: `fleetd serve`, `check-config`, `version`. Exit codes: fleetd.exit_codes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fleetd import exit_codes
+from fleetd.config import ConfigError, Loaded, Setting, load
+
+# Typer's own tracebacks show local variables, and with them inputs of tasks.
+app = typer.Typer(
+    name="fleetd",
+    help="Control plane daemon for fleets of AI agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="TOML file; else the one FLEETD_CONFIG names.", show_default=False
+    ),
+]
+Listen = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="host:port or unix:PATH (rpc.listen).", show_default=False),
+]
+DataDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Directory of the database (data.dir).", show_default=False)
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure", help="Listen where other machines can connect, without authentication (rpc.insecure)."
+    ),
+]
+LogLevel = Annotated[
+    str | None,
+    typer.Option(metavar="LEVEL", help="debug, info, warning or error (log.level).", show_default=False),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Any other key. Can be passed multiple times."),
+]
+
+
+@app.command()
+def serve(
+    config: ConfigFile = None,
+    listen: Listen = None,
+    data_dir: DataDir = None,
+    insecure: Insecure = False,
+    log_level: LogLevel = None,
+    assignments: Assignments = None,
+) -> None:
+    """
+    Run the daemon until SIGTERM or SIGINT; a second one forces the end.
+
+    Example: fleetd serve --data-dir /var/lib/fleetd --set agents.heartbeat_max=30s
+    """
+    loaded = _load(config, listen, data_dir, insecure, log_level, assignments)
+    # Read by grpc's core when it is imported, which says every GOAWAY on stderr otherwise.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    from fleetd import daemon  # noqa: PLC0415 - grpc and the store take time that the other commands do not need
+
+    raise typer.Exit(daemon.serve(loaded.config))
+
+
+@app.command("check-config")
+def check_config(
+    config: ConfigFile = None,
+    listen: Listen = None,
+    data_dir: DataDir = None,
+    insecure: Insecure = False,
+    log_level: LogLevel = None,
+    assignments: Assignments = None,
+    show_origin: Annotated[
+        bool, typer.Option("--show-origin", help="Print every value and where it comes from.")
+    ] = False,
+) -> None:
+    """
+    Check the configuration that `serve` would use with the same flags.
+
+    Example: fleetd check-config --config fleetd.toml --show-origin
+    """
+    loaded = _load(config, listen, data_dir, insecure, log_level, assignments)
+    rows = [("KEY", "VALUE", "ORIGIN"), *loaded.rows()] if show_origin else []
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for key, value, origin in rows:
+        typer.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+    if not show_origin:
+        typer.echo("The configuration is valid.")
+
+
+@app.command()
+def version() -> None:
+    """Print the version of fleetd and of what it stands on."""
+    typer.echo(
+        f"fleetd {metadata.version('fleetd')} (Python {platform.python_version()}, "
+        f"grpcio {metadata.version('grpcio')}, SQLite {sqlite3.sqlite_version})"
+    )
+
+
+def main() -> None:
+    app()
+
+
+def _load(
+    config: Path | None,
+    listen: str | None,
+    data_dir: Path | None,
+    insecure: bool,
+    log_level: str | None,
+    assignments: list[str] | None,
+) -> Loaded:
+    given = {
+        "rpc.listen": (listen, "--listen"),
+        "data.dir": (data_dir, "--data-dir"),
+        "rpc.insecure": (insecure or None, "--insecure"),
+        "log.level": (log_level, "--log-level"),
+    }
+    flags = {key: Setting(value, f"flag {flag}") for key, (value, flag) in given.items() if value is not None}
+    try:
+        return load(file=config, environ=os.environ, assignments=assignments or (), flags=flags)
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(f"fleetd: {problem}", err=True)
+        raise typer.Exit(exit_codes.USAGE) from None

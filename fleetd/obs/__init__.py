@@ -1,0 +1,1 @@
+"""What the daemon says about itself: logs now, metrics and traces later."""

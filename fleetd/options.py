@@ -1,0 +1,234 @@
+"""
+The sections of the configuration, with units, defaults and bounds. How values get here is told in fleetd.config.
+
+Durations are written with their unit ("500ms", "30s", "5m", "1h") and are integer milliseconds inside;
+sizes are written as bytes or with a binary unit ("64KiB", "8MiB", "1GiB") and are integer bytes inside.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+MILLISECONDS: Mapping[str, int] = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
+BYTES: Mapping[str, int] = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+YEAR = 365 * 24 * MILLISECONDS["h"]  # longer is a mistake, and sums of such times still fit every column
+UNIX_PATH_BYTES = 107  # sun_path of Linux holds 108 bytes with the closing zero
+
+KIB, MIB = BYTES["KiB"], BYTES["MiB"]
+SECOND = MILLISECONDS["s"]
+
+
+def duration(value: object) -> int:
+    """Return the milliseconds of a text such as "30s". Raises ValueError."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h)", value) if isinstance(value, str) else None
+    milliseconds = float(found[1]) * MILLISECONDS[found[2]] if found else -1.0
+    if not milliseconds.is_integer() or milliseconds < 0:
+        raise ValueError(
+            'should be a duration of whole milliseconds with its unit, such as "500ms", "30s", "5m" or "1h"'
+        )
+    return int(milliseconds)
+
+
+def duration_text(milliseconds: int) -> str:
+    """Return the shortest exact text of a duration."""
+    unit = next(
+        unit for unit in ("h", "m", "s", "ms") if milliseconds % MILLISECONDS[unit] == 0 or unit == "ms"
+    )
+    return f"{milliseconds // MILLISECONDS[unit]}{unit}" if milliseconds else "0s"
+
+
+def size(value: object) -> int:
+    """Return the bytes of a number or a text such as "8MiB". Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = re.fullmatch(r"([0-9]+)\s*(B|KiB|MiB|GiB)?", value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(
+            'should be a number of bytes or a size with a binary unit, such as "64KiB", "8MiB" or "1GiB"'
+        )
+    return int(found[1]) * BYTES[found[2] or "B"]
+
+
+def size_text(number: int) -> str:
+    """Return the shortest exact text of a size."""
+    unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if number % BYTES[unit] == 0)
+    return f"{number // BYTES[unit]}{unit}"
+
+
+def number(value: object) -> object:
+    """Refuse true and false where a number is meant: Python would take them as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")  # noqa: TRY004 - pydantic reports ValueError only
+    return value
+
+
+def address(value: str) -> str:
+    """Return the address unchanged when it can be listened on. Raises ValueError."""
+    if value.startswith("unix:"):
+        path = value.removeprefix("unix:")
+        if not path or len(path.encode()) > UNIX_PATH_BYTES:
+            raise ValueError(
+                f"should name a path of 1 to {UNIX_PATH_BYTES} bytes after unix:, such as unix:/run/fleetd/fleetd.sock"
+            )
+        return value
+    host, _, port = value.rpartition(":")
+    if (
+        not host
+        or (":" in host and not host.startswith("["))
+        or not re.fullmatch("[0-9]{1,5}", port)
+        or int(port) > 65_535
+    ):
+        raise ValueError(
+            "should be host:port with a port of 0 to 65535, [IPv6]:port, or unix:PATH, such as 127.0.0.1:50051"
+        )
+    return value
+
+
+def directory(value: object) -> object:
+    """Refuse an empty text, which would mean the present directory. Raises ValueError."""
+    if value == "":
+        raise ValueError("should name a directory")
+    return value
+
+
+def only_local(listen: str) -> bool:
+    """Tell whether only this machine can reach an address. A host name other than localhost may mean anything."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+Duration = Annotated[int, BeforeValidator(duration), PlainSerializer(duration_text), Field(gt=0, le=YEAR)]
+Grace = Annotated[int, BeforeValidator(duration), PlainSerializer(duration_text), Field(ge=0, le=YEAR)]
+Size = Annotated[int, BeforeValidator(size), PlainSerializer(size_text), Field(gt=0, le=BYTES["GiB"])]
+Count = Annotated[int, BeforeValidator(number), Field(gt=0, lt=1 << 31)]
+Ratio = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
+Directory = Annotated[Path, BeforeValidator(directory)]
+Address = Annotated[str, AfterValidator(address)]
+
+
+class Section(BaseModel):
+    """Values of one table of the file; frozen, and closed to keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    dir: Directory = Field(
+        default=Path("var"), description="Directory of the database and its lock; made when missing."
+    )
+
+
+class Rpc(Section):
+    listen: Address = Field(
+        default="127.0.0.1:50051", description="host:port, [IPv6]:port or unix:PATH; port 0 takes a free one."
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Listen where other machines can connect, though nothing proves who they are.",
+    )
+    max_message_bytes: Size = Field(
+        default=8 * MIB, ge=64 * KIB, description="The largest message either way; holds a batch of inputs."
+    )
+
+
+class Engine(Section):
+    queue_limit: Count = Field(
+        default=10_000,
+        description="Commands waiting for the writer; beyond it callers get RESOURCE_EXHAUSTED.",
+    )
+    batch_limit: Count = Field(default=1_000, description="Commands of one transaction.")
+
+
+class Agents(Section):
+    heartbeat_min: Duration = Field(
+        default=10 * SECOND, description="The shortest interval an agent is told to keep."
+    )
+    heartbeat_max: Duration = Field(
+        default=60 * SECOND, description="The longest one, however large the fleet."
+    )
+    agents_per_second: Count = Field(
+        default=500, description="Heartbeats a second to spread a large fleet to."
+    )
+    missed_heartbeats: Count = Field(
+        default=3, description="Missed in a row until an agent is lost; its lease lives as long."
+    )
+    error_after_failures: Count = Field(
+        default=5, description="Failures of its own in a row until an agent gets no work."
+    )
+    error_trial_after: Duration = Field(
+        default=60 * SECOND, description="Until such an agent gets one task on trial."
+    )
+    outbox_limit: Count = Field(
+        default=64, description="Messages waiting for one agent; beyond it its stream is ended."
+    )
+
+
+class Tasks(Section):
+    offer_timeout: Duration = Field(
+        default=5 * SECOND, description="For accepting an offer before it goes back to the queue."
+    )
+    stop_grace: Grace = Field(
+        default=30 * SECOND, description="From an order to stop until the lease ends without confirmation."
+    )
+    default_timeout: Duration = Field(
+        default=300 * SECOND, description="Run timeout on an agent where a task sets none."
+    )
+    host_timeout: Duration = Field(
+        default=3_600 * SECOND, description="Run timeout on a host where a task sets none."
+    )
+    max_attempts: Count = Field(
+        default=3, description="Runs of a task before it goes to the dead letters, where it sets none."
+    )
+    retry_initial: Grace = Field(default=1 * SECOND, description="Delay before the second attempt.")
+    retry_multiplier: float = Field(default=2.0, ge=1, description="Growth of the delay with each attempt.")
+    retry_max: Grace = Field(default=60 * SECOND, description="The longest delay.")
+    retry_jitter: Ratio = Field(
+        default=0.2, description="Share of a delay that is left to chance: 0.2 means plus or minus 20 %."
+    )
+    input_max_bytes: Size = Field(default=1 * MIB, description="The largest input, checkpoint or output.")
+    batch_max: Count = Field(default=1_000, description="Tasks in one SubmitTasks.")
+    labels_max: Count = Field(default=64, description="Labels of one task.")
+    tags_max: Count = Field(default=64, description="Tags of one task.")
+    title_max_chars: Count = Field(default=500, description="Characters of a title.")
+    description_max_chars: Count = Field(default=65_536, description="Characters of a description.")
+
+
+class Drain(Section):
+    deadline: Grace = Field(
+        default=30 * SECOND, description="For agents to finish their work when the daemon stops."
+    )
+    grace: Grace = Field(default=2 * SECOND, description="For the calls still under way after that.")
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least level that is written: debug, info, warning or error."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="auto: console on a terminal, else JSON lines; always to stderr."
+    )
+
+
+class Config(Section):
+    """Everything that can be set. The daemon maps it to the options its rooms declare."""
+
+    data: Data = Data()
+    rpc: Rpc = Rpc()
+    engine: Engine = Engine()
+    agents: Agents = Agents()
+    tasks: Tasks = Tasks()
+    drain: Drain = Drain()
+    log: Log = Log()
