@@ -73,7 +73,9 @@ def check(directory: Path) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Generate the Python stubs of the API.")
-    parser.add_argument("--check", action="store_true", help="change nothing; fail when the stubs are not current")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail when the stubs are not current"
+    )
     parser.add_argument("--requirements", action="store_true", help="print the generator's requirements")
     parser.add_argument("directory", type=Path, nargs="?", help="root of the stubs (holds fleet/v1)")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Configuration: every origin, its rank, and what is said about a bad value. S7: every limit is a key with a default."""
+"""Configuration: every origin, its rank, and what is said about a bad value."""
 
 import os
 import re
