@@ -1,0 +1,342 @@
+"""
+The ledger of one transaction: the rows it works on and everything that changes.
+
+Commands run one after the other on the same ledger, so that each sees what the ones before did. A command checks first and changes afterwards:
+when it raises, it has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fleetd.core.agent import Agent
+from fleetd.core.event import Event, EventType
+from fleetd.core.lanes import LaneKey
+from fleetd.core.settings import Rules
+from fleetd.core.task import (
+    MOVES,
+    TERMINAL,
+    Checkpoint,
+    Mode,
+    Payload,
+    Run,
+    Spec,
+    Status,
+    Task,
+)
+from fleetd.errors import WrongState
+
+
+class Due(NamedTuple):
+    """An entry of the table of things to do later: `kind` of DueKind at `at` (epoch ms)."""
+
+    at: int
+    kind: int
+    task_seq: int
+
+
+class DueKind:
+    """Kinds of due entries; powers of two, so that a task's `due` says which ones it has."""
+
+    START = 1
+    START_BY = 2
+    DEADLINE = 4
+    RESERVATION = 8
+
+
+class Edge(NamedTuple):
+    """One line of lineage: `task` came from `from_task_id`."""
+
+    task_seq: int
+    kind: str
+    from_task_id: str
+    at: int
+    detail: str
+
+
+@dataclass(slots=True)
+class NewTask:
+    """A task to insert, with the parts kept beside the hot row."""
+
+    task: Task
+    spec: Spec
+    input: Payload | None
+
+
+@dataclass(slots=True)
+class Minute:
+    """What happened within one minute (and, summed, since the store was made). Times in milliseconds."""
+
+    submitted: int = 0
+    started: int = 0
+    wait_ms: int = 0
+    completed: int = 0
+    run_ms: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    dead_letter: int = 0
+
+    def add(self, other: Minute) -> None:
+        self.submitted += other.submitted
+        self.started += other.started
+        self.wait_ms += other.wait_ms
+        self.completed += other.completed
+        self.run_ms += other.run_ms
+        self.failed += other.failed
+        self.cancelled += other.cancelled
+        self.dead_letter += other.dead_letter
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything one write puts into the store. The store gives every event its `seq`."""
+
+    new_tasks: list[NewTask] = field(default_factory=list)
+    tasks: dict[int, Task] = field(default_factory=dict)
+    specs: dict[int, Spec] = field(default_factory=dict)
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    due: list[Due] = field(default_factory=list)
+    due_done: list[tuple[int, int]] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    agents: dict[str, Agent] = field(default_factory=dict)
+    agents_removed: list[str] = field(default_factory=list)
+
+
+class LeaseEnded(NamedTuple):
+    """Effect: the agent no longer holds the lease; `tell` when it does not know yet."""
+
+    task_id: str
+    agent_id: str
+    session_epoch: int
+    lease_epoch: int
+    tell: bool
+
+
+class Ordered(NamedTuple):
+    """Effect: the agent must stop this run."""
+
+    task: Task
+
+
+class Started(NamedTuple):
+    """Effect: the run began (its run timeout starts)."""
+
+    task: Task
+
+
+class Accepted(NamedTuple):
+    """Effect: the offer was accepted (its offer timer ends)."""
+
+    task: Task
+
+
+class Finished(NamedTuple):
+    """Effect: the task became terminal; whoever waits for it wants to know."""
+
+    task: Task
+
+
+class AgentChanged(NamedTuple):
+    """Effect: the agent's row changed in a way its session must learn of (orders, capabilities, status)."""
+
+    agent_id: str
+
+
+class SessionEnded(NamedTuple):
+    """Effect: the session is over; its stream, if any, is told why."""
+
+    agent_id: str
+    session_epoch: int
+    reason: str
+
+
+Effect = LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
+
+
+class Keys(NamedTuple):
+    """What a command reads: the engine loads the union of a batch at once."""
+
+    task_ids: tuple[str, ...] = ()
+    task_seqs: tuple[int, ...] = ()
+    idempotency: tuple[tuple[str, str], ...] = ()
+    external_refs: tuple[tuple[str, str], ...] = ()
+    held_by: tuple[str, ...] = ()
+    runs: tuple[tuple[str, int], ...] = ()
+    specs: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+
+
+class Ledger:
+    """Rows and changes of one transaction. `now` in epoch milliseconds; `draw` returns uniform numbers in [0, 1)."""
+
+    def __init__(
+        self, now: int, rules: Rules, agents: Mapping[str, Agent], draw: Callable[[], float]
+    ) -> None:
+        self.now = now
+        self.rules = rules
+        self.draw = draw
+        self.changes = Changes()
+        self.effects: list[Effect] = []
+        self.figures = Minute()
+        self.counts: dict[Status, int] = {}
+        self.entered: list[Task] = []
+        self.left: list[int] = []
+        self.homeless: list[tuple[Task, LaneKey]] = []
+        self.specs: dict[int, Spec] = {}
+        self.checkpoints: dict[int, Checkpoint] = {}
+        self.runs: dict[tuple[str, int], Run] = {}
+        self.next_seq = 1
+        self.changed_agents: dict[str, Agent] = {}
+        self.removed_agents: set[str] = set()
+        self._agents = agents
+        self._tasks: dict[str, Task] = {}
+        self._by_seq: dict[int, Task] = {}
+        self._by_key: dict[tuple[str, str], Task] = {}
+        self._by_ref: dict[tuple[str, str], Task] = {}
+
+    # rows
+
+    def adopt(self, task: Task) -> Task:
+        """Take in a loaded row; return the one the ledger works on when it has it already."""
+        known = self._by_seq.get(task.seq)
+        if known is not None:
+            return known
+        self._tasks[task.id] = task
+        self._by_seq[task.seq] = task
+        if task.idempotency_key:
+            self._by_key[task.org_id, task.idempotency_key] = task
+        if task.external_ref and not task.terminal:
+            self._by_ref[task.org_id, task.external_ref] = task
+        return task
+
+    def task(self, task_id: str) -> Task | None:
+        return self._tasks.get(task_id)
+
+    def task_by_seq(self, seq: int) -> Task | None:
+        return self._by_seq.get(seq)
+
+    def task_by_key(self, org_id: str, key: str) -> Task | None:
+        return self._by_key.get((org_id, key))
+
+    def task_by_ref(self, org_id: str, ref: str) -> Task | None:
+        task = self._by_ref.get((org_id, ref))
+        return None if task is None or task.terminal else task
+
+    def held_by(self, agent_id: str) -> list[Task]:
+        """Return the loaded tasks whose lease the agent holds, oldest first."""
+        held = [t for t in self._tasks.values() if t.agent_id == agent_id and t.live]
+        return sorted(held, key=lambda task: task.seq)
+
+    def agent(self, agent_id: str) -> Agent | None:
+        """Return the agent's row to read; use `change_agent` to write."""
+        if agent_id in self.removed_agents and agent_id not in self.changed_agents:
+            return None
+        return self.changed_agents.get(agent_id) or self._agents.get(agent_id)
+
+    def change_agent(self, agent_id: str) -> Agent:
+        """Return the agent's row to work on; KeyError when unknown."""
+        agent = self.changed_agents.get(agent_id)
+        if agent is None:
+            agent = self.changed_agents[agent_id] = self._agents[agent_id].copy()
+        self.changes.agents[agent_id] = agent
+        return agent
+
+    def remove_agent(self, agent_id: str) -> None:
+        self.changed_agents.pop(agent_id, None)
+        self.changes.agents.pop(agent_id, None)
+        self.changes.agents_removed.append(agent_id)
+        self.removed_agents.add(agent_id)
+
+    def add_agent(self, agent: Agent) -> None:
+        self.changed_agents[agent.spec.agent_id] = agent
+        self.changes.agents[agent.spec.agent_id] = agent
+
+    # changes
+
+    def insert(self, new: NewTask, lane: LaneKey) -> None:
+        """Add a task in PENDING; it takes its place in the lane unless it is delayed."""
+        task = new.task
+        self.adopt(task)
+        self.changes.new_tasks.append(new)
+        self.specs[task.seq] = new.spec
+        self.counts[task.status] = self.counts.get(task.status, 0) + 1
+        self.figures.submitted += 1
+        self.homeless.append((task, lane))
+
+    def move(self, task: Task, status: Status) -> None:
+        """Change the status, which must be a legal move (T2)."""
+        if status not in MOVES[task.status]:
+            raise WrongState(
+                "ILLEGAL_MOVE", f"task {task.id} cannot go from {task.status.name} to {status.name}"
+            )
+        counts = self.counts
+        counts[task.status] = counts.get(task.status, 0) - 1
+        counts[status] = counts.get(status, 0) + 1
+        if task.queued:
+            self.leave_lane(task)
+        task.status = status
+        if status in TERMINAL:
+            task.finished_at = self.now
+            if task.due:
+                self.clear_due(task, task.due)
+            self.effects.append(Finished(task))
+        self.touch(task)
+
+    def touch(self, task: Task) -> None:
+        """Note that the row changed."""
+        task.version += 1
+        task.updated_at = self.now
+        if task.seq not in self.changes.tasks:
+            self.changes.tasks[task.seq] = task
+
+    def enter_lane(self, task: Task) -> None:
+        """Put a waiting task in its place."""
+        task.queued = True
+        self.entered.append(task)
+
+    def leave_lane(self, task: Task) -> None:
+        """Take a waiting task out of its place by other means than a claim."""
+        task.queued = False
+        self.left.append(task.lane)
+
+    def event(self, task: Task, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
+        """Write an event of the task."""
+        task.events += 1
+        self.changes.events.append(
+            Event(kind, self.now, task.seq, task.id, task.events, task.agent_id, task.org_id, payload)
+        )
+
+    def agent_event(self, agent_id: str, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
+        """Write an event of an agent."""
+        self.changes.events.append(Event(kind, self.now, agent_id=agent_id, payload=payload))
+
+    def add_due(self, task: Task, kind: int, at: int) -> None:
+        """Remember to look at the task at `at`; an older entry of the kind is replaced."""
+        if task.due & kind:
+            self.changes.due_done.append((task.seq, kind))
+        task.due |= kind
+        self.changes.due.append(Due(at, kind, task.seq))
+
+    def clear_due(self, task: Task, kinds: int) -> None:
+        """Forget what was to be done later."""
+        present = task.due & kinds
+        if present:
+            self.changes.due_done.append((task.seq, present))
+            task.due &= ~present
+
+    def take_changes(self) -> Changes:
+        """Return what changed since the last call, to be written."""
+        changes, self.changes = self.changes, Changes()
+        return changes
+
+
+def lane_key(task: Task, capabilities: Iterable[str]) -> LaneKey:
+    """Return the lane a waiting task belongs to. UNDECIDED and PULL tasks are served alike by agents."""
+    mode = Mode.SSH_CLI if task.mode == Mode.SSH_CLI else Mode.PULL
+    return LaneKey(
+        task.org_id, tuple(sorted(set(capabilities))), int(mode), int(task.priority), task.reserved_agent
+    )

@@ -1,0 +1,32 @@
+"""The numbers the rules use; every one can be configured. Milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fleetd.core.task import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Defaults and limits of the rules, with the values of spec T3, T6, T7, D2 and T9."""
+
+    offer_timeout: int = 5_000
+    stop_grace: int = 30_000
+    default_timeout: int = 300_000
+    host_timeout: int = 3_600_000
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    reservation: int = 60_000
+    progress_interval: int = 1_000
+    poison_losses: int = 3
+    heartbeat_min: int = 10_000
+    heartbeat_max: int = 60_000
+    agents_per_second: int = 500
+    missed_heartbeats: int = 3
+    error_after_failures: int = 5
+    error_trial_after: int = 60_000
+
+    def heartbeat(self, agents: int) -> int:
+        """Return the heartbeat interval for a fleet of so many connected agents (D2)."""
+        spread = agents * 1_000 // self.agents_per_second
+        return min(self.heartbeat_max, max(self.heartbeat_min, spread))

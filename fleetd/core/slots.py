@@ -1,0 +1,186 @@
+"""
+Slots: which agent next.
+
+Free slots are given by water filling: the agent with the lowest held/ceiling first, among equals the one that was served longest ago.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from fleetd.core.lanes import GroupKey, closure
+from fleetd.core.task import Mode
+
+Rank = tuple[float, int, str]
+"""Order among agents, smallest first: (held / ceiling, turn of the last service, agent id)."""
+
+
+@dataclass(slots=True)
+class Seat:
+    """
+    What one agent can hold: `ceiling` leases at once, 0 while it must get none; `held` of them are taken.
+
+    The ceiling of a `counted` seat covers what one call asked for: a lease that ends does not free a slot for it.
+    """
+
+    agent_id: str
+    capabilities: frozenset[str]
+    ceiling: int = 0
+    held: int = 0
+    turn: int = 0
+    counted: bool = False
+
+    @property
+    def free(self) -> int:
+        return max(0, self.ceiling - self.held)
+
+    @property
+    def rank(self) -> Rank:
+        return (self.held / self.ceiling, self.turn, self.agent_id)
+
+
+@dataclass(slots=True)
+class _Pool:
+    """Agents with one closed capability set, best first; stale heap entries are skipped."""
+
+    capabilities: frozenset[str]
+    heap: list[tuple[Rank, str]]
+
+
+class SlotBook:
+    """The seats of all agents in memory. Changes belong to a transaction: `commit` keeps them, `rollback` takes them back."""
+
+    def __init__(self) -> None:
+        self._seats: dict[str, Seat] = {}
+        self._pools: dict[frozenset[str], _Pool] = {}
+        self._matches: dict[GroupKey, list[_Pool]] = {}
+        self._undo: dict[str, tuple[int, int, int]] = {}
+        self._turn = 0
+        self.free = 0
+
+    def seat(self, agent_id: str) -> Seat | None:
+        return self._seats.get(agent_id)
+
+    def place(
+        self, agent_id: str, capabilities: tuple[str, ...], ceiling: int, held: int, *, counted: bool = False
+    ) -> None:
+        """Add an agent, or set anew what it can do and hold. Not part of a transaction."""
+        old = self._seats.get(agent_id)
+        closed = closure(capabilities)
+        if old is not None:
+            self.free -= old.free
+        seat = Seat(agent_id, closed, ceiling, held, old.turn if old else 0, counted)
+        self._seats[agent_id] = seat
+        self._undo.pop(agent_id, None)
+        self.free += seat.free
+        if closed not in self._pools:
+            self._pools[closed] = _Pool(closed, [])
+            self._matches.clear()
+        self._push(seat)
+
+    def remove(self, agent_id: str) -> None:
+        """Forget an agent. Not part of a transaction."""
+        seat = self._seats.pop(agent_id, None)
+        self._undo.pop(agent_id, None)
+        if seat is not None:
+            self.free -= seat.free
+
+    def best(self, group: GroupKey) -> Seat | None:
+        """Return the agent that should get the next task of this group; None when none has a free slot."""
+        if group.mode == Mode.SSH_CLI:
+            return None
+        if group.agent:
+            seat = self._seats.get(group.agent)
+            fits = seat is not None and seat.free > 0 and seat.capabilities.issuperset(group.capabilities)
+            return seat if fits else None
+        best: Seat | None = None
+        for pool in self._matching(group):
+            seat = self._top(pool)
+            if seat is not None and (best is None or seat.rank < best.rank):
+                best = seat
+        return best
+
+    def able(self, group: GroupKey) -> list[str]:
+        """Return the ids of agents that could serve the group, free or not."""
+        if group.agent:
+            return [group.agent] if group.agent in self._seats else []
+        return [s.agent_id for s in self._seats.values() if s.capabilities.issuperset(group.capabilities)]
+
+    def take(self, agent_id: str) -> None:
+        """Note that the agent got a lease."""
+        seat = self._touch(agent_id)
+        if seat is not None:
+            self._turn += 1
+            before = seat.free
+            seat.held += 1
+            seat.turn = self._turn
+            self.free += seat.free - before
+            self._push(seat)
+
+    def give_back(self, agent_id: str) -> None:
+        """Note that a lease of the agent ended."""
+        seat = self._touch(agent_id)
+        if seat is not None:
+            before = seat.free
+            seat.held = max(0, seat.held - 1)
+            if seat.counted:
+                seat.ceiling = max(0, seat.ceiling - 1)
+            self.free += seat.free - before
+            self._push(seat)
+
+    def close(self, agent_id: str) -> None:
+        """Give the agent nothing more in this transaction; whoever commits places it anew."""
+        seat = self._touch(agent_id)
+        if seat is not None:
+            self.free -= seat.free
+            seat.ceiling = 0
+
+    def commit(self) -> None:
+        self._undo.clear()
+
+    def rollback(self) -> None:
+        for agent_id, (ceiling, held, turn) in self._undo.items():
+            seat = self._seats[agent_id]
+            self.free -= seat.free
+            seat.ceiling, seat.held, seat.turn = ceiling, held, turn
+            self.free += seat.free
+            self._push(seat)
+        self._undo.clear()
+
+    def _touch(self, agent_id: str) -> Seat | None:
+        seat = self._seats.get(agent_id)
+        if seat is not None and agent_id not in self._undo:
+            self._undo[agent_id] = (seat.ceiling, seat.held, seat.turn)
+        return seat
+
+    def _push(self, seat: Seat) -> None:
+        if not seat.free:
+            return
+        pool = self._pools[seat.capabilities]
+        heapq.heappush(pool.heap, (seat.rank, seat.agent_id))
+        if len(pool.heap) > 64 + 8 * len(self._seats):
+            # Stale entries below the top are never popped; without this a busy fleet would collect them for ever.
+            seats = (self._seats.get(agent_id) for agent_id in dict.fromkeys(entry[1] for entry in pool.heap))
+            pool.heap = [
+                (s.rank, s.agent_id) for s in seats if s and s.free and s.capabilities == pool.capabilities
+            ]
+            heapq.heapify(pool.heap)
+
+    def _top(self, pool: _Pool) -> Seat | None:
+        heap = pool.heap
+        while heap:
+            rank, agent_id = heap[0]
+            seat = self._seats.get(agent_id)
+            if seat and seat.free and seat.capabilities == pool.capabilities and seat.rank == rank:
+                return seat
+            heapq.heappop(heap)
+        return None
+
+    def _matching(self, group: GroupKey) -> list[_Pool]:
+        pools = self._matches.get(group)
+        if pools is None:
+            wanted = frozenset(group.capabilities)
+            pools = [pool for pool in self._pools.values() if wanted <= pool.capabilities]
+            self._matches[group] = pools
+        return pools

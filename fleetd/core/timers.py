@@ -1,0 +1,116 @@
+"""What happens when time is over: delays, deadlines, offers, stop orders (spec T3, T6, T7). The engine says when; these say what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleetd.core import runs
+from fleetd.core.ledger import Due, DueKind, Keys, Ledger, Ordered, lane_key
+from fleetd.core.task import Order, Status, Task
+
+
+@dataclass(frozen=True, slots=True)
+class FireDue:
+    """Entries of the due table whose time has come. Answer: None. An entry that no longer holds is dropped."""
+
+    entries: tuple[Due, ...]
+
+    def keys(self) -> Keys:
+        return Keys(task_seqs=tuple(dict.fromkeys(entry.task_seq for entry in self.entries)))
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        """A reservation that ends moves the task to another lane, which its capabilities name."""
+        tasks = [ledger.task_by_seq(e.task_seq) for e in self.entries if e.kind == DueKind.RESERVATION]
+        ids = tuple(task.id for task in tasks if task is not None)
+        return Keys(specs=ids) if ids else None
+
+    def apply(self, ledger: Ledger) -> None:
+        for entry in self.entries:
+            task = ledger.task_by_seq(entry.task_seq)
+            if task is None or not task.due & entry.kind:
+                ledger.changes.due_done.append((entry.task_seq, entry.kind))
+                continue
+            ledger.clear_due(task, entry.kind)
+            ledger.touch(task)
+            if entry.kind == DueKind.START:
+                _start_delayed(ledger, task)
+            elif entry.kind == DueKind.START_BY:
+                _start_by_passed(ledger, task)
+            elif entry.kind == DueKind.DEADLINE:
+                _deadline_passed(ledger, task)
+            else:
+                _reservation_over(ledger, task)
+
+
+def _start_delayed(ledger: Ledger, task: Task) -> None:
+    if task.status is Status.PENDING and not task.queued:
+        task.run_at = 0
+        task.queued_at = ledger.now
+        ledger.enter_lane(task)
+
+
+def _start_by_passed(ledger: Ledger, task: Task) -> None:
+    if task.status in (Status.PENDING, Status.BLOCKED):
+        task.error_code = "TASK_TIMEOUT"
+        runs.dead_letter(ledger, task, "TASK_TIMEOUT", "not started within schedule_to_start")
+    elif task.status is Status.ASSIGNED:
+        # The offer may still come back unaccepted: look again when it must have.
+        ledger.add_due(task, DueKind.START_BY, ledger.now + ledger.rules.offer_timeout)
+
+
+def _deadline_passed(ledger: Ledger, task: Task) -> None:
+    if task.status in (Status.PENDING, Status.BLOCKED):
+        task.error_code = "TASK_TIMEOUT"
+        runs.dead_letter(ledger, task, "TASK_TIMEOUT", "the deadline has passed")
+    elif task.live and task.order in (Order.NONE, Order.RELEASE):
+        runs.order(ledger, task, Order.TIMEOUT, "the deadline has passed")
+        ledger.effects.append(Ordered(task))
+
+
+def _reservation_over(ledger: Ledger, task: Task) -> None:
+    if not task.reserved_agent or task.status is not Status.PENDING:
+        return
+    if task.queued:
+        ledger.leave_lane(task)
+    task.reserved_agent = ""
+    spec = ledger.specs[task.seq]
+    ledger.homeless.append((task, lane_key(task, spec.required_capabilities)))
+
+
+@dataclass(frozen=True, slots=True)
+class EndOffers:
+    """Offers (task id, lease epoch) that nobody accepted in time. Answer: None."""
+
+    offers: tuple[tuple[str, int], ...]
+
+    def keys(self) -> Keys:
+        return Keys(task_ids=tuple(task_id for task_id, _ in self.offers))
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        return None
+
+    def apply(self, ledger: Ledger) -> None:
+        for task_id, epoch in self.offers:
+            task = ledger.task(task_id)
+            waits = task is not None and task.status is Status.ASSIGNED and not task.accepted
+            if task is not None and waits and task.lease_epoch == epoch:
+                runs.offer_expired(ledger, task)
+
+
+@dataclass(frozen=True, slots=True)
+class EndGraces:
+    """Leases (task id, lease epoch) under an order that was not confirmed within stop_grace. Answer: None."""
+
+    leases: tuple[tuple[str, int], ...]
+
+    def keys(self) -> Keys:
+        return Keys(task_ids=tuple(task_id for task_id, _ in self.leases))
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        return None
+
+    def apply(self, ledger: Ledger) -> None:
+        for task_id, epoch in self.leases:
+            task = ledger.task(task_id)
+            if task is not None and task.live and task.lease_epoch == epoch and task.order is not Order.NONE:
+                runs.grace_expired(ledger, task)

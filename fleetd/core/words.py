@@ -1,0 +1,189 @@
+"""The words of agents about their leases: which ones count, and what they change (spec T5 to T7, D4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from fleetd.core import runs
+from fleetd.core.event import EventType
+from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.task import Artifact, Checkpoint, Ending, Payload, Status, Task
+
+
+class WordKind(IntEnum):
+    """What an agent can say about a lease."""
+
+    ACCEPT = 1
+    START = 2
+    PROGRESS = 3
+    CHECKPOINT = 4
+    COMPLETE = 5
+    FAIL = 6
+    RELEASE = 7
+    STOPPED = 8
+
+
+TERMINAL_WORDS = {
+    WordKind.COMPLETE: Ending.COMPLETED,
+    WordKind.FAIL: Ending.FAILED,
+    WordKind.RELEASE: Ending.RELEASED,
+    WordKind.STOPPED: Ending.STOPPED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word; the parts after `kind` belong to the kinds that use them. `refusal` set means the word itself is bad."""
+
+    task_id: str
+    lease_epoch: int
+    kind: WordKind
+    report_id: int = 0
+    percent: int = 0
+    message: str = ""
+    code: str = ""
+    data: bytes = b""
+    step_id: str = ""
+    output: Payload | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    refusal: str = ""
+
+
+class Result(IntEnum):
+    """What became of a word; numbers equal fleet.v1.ReportResult."""
+
+    ACCEPTED = 1
+    DUPLICATE = 2
+    LEASE_LOST = 3
+    REJECTED = 4
+
+
+class Ack(NamedTuple):
+    """Answer to one word."""
+
+    report_id: int
+    task_id: str
+    lease_epoch: int
+    result: Result
+    message: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Words of one session, in the order in which they were said. Answer: one Ack each."""
+
+    agent_id: str
+    session_epoch: int
+    words: tuple[Word, ...]
+
+    def keys(self) -> Keys:
+        ids = dict.fromkeys(word.task_id for word in self.words)
+        checkpoints = tuple(word.task_id for word in self.words if word.kind is WordKind.CHECKPOINT)
+        return Keys(task_ids=tuple(ids), checkpoints=checkpoints)
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        """Ask for the endings of older leases that terminal words speak of: a repeat must be told from a stale word (T5)."""
+        pairs = []
+        for word in self.words:
+            task = ledger.task(word.task_id)
+            if task is not None and word.lease_epoch < task.lease_epoch and word.kind in TERMINAL_WORDS:
+                pairs.append((word.task_id, word.lease_epoch))
+        return Keys(runs=tuple(pairs)) if pairs else None
+
+    def apply(self, ledger: Ledger) -> list[Ack]:
+        return [self._hear(ledger, word) for word in self.words]
+
+    def _hear(self, ledger: Ledger, word: Word) -> Ack:
+        if word.refusal:
+            return _ack(word, Result.REJECTED, word.refusal, "FIELD_INVALID")
+        task = ledger.task(word.task_id)
+        if task is None:
+            return _ack(word, Result.LEASE_LOST, "no such task", "LEASE_LOST")
+        holds = (
+            task.lease_epoch == word.lease_epoch
+            and task.agent_id == self.agent_id
+            and task.session_epoch == self.session_epoch
+        )
+        if not holds or not task.live:
+            if self._said_before(ledger, task, word):
+                return _ack(word, Result.DUPLICATE)
+            return _ack(word, Result.LEASE_LOST, _why_lost(task, word, self.agent_id), "LEASE_LOST")
+        return _ack(word, _act(ledger, task, word))
+
+    def _said_before(self, ledger: Ledger, task: Task, word: Word) -> bool:
+        """Tell whether this word ended the lease it speaks of, or was said before it ended."""
+        if task.lease_epoch == word.lease_epoch and task.agent_id == self.agent_id:
+            ending = task.ending
+        else:
+            run = ledger.runs.get((word.task_id, word.lease_epoch))
+            ending = run.ending if run is not None and run.agent_id == self.agent_id else Ending.NONE
+        return ending is not Ending.NONE and TERMINAL_WORDS.get(word.kind) is ending
+
+
+def _act(ledger: Ledger, task: Task, word: Word) -> Result:
+    """Carry out a word that counts."""
+    kind = word.kind
+    if kind is WordKind.START:
+        if task.status is Status.RUNNING:
+            return Result.DUPLICATE
+        runs.start(ledger, task)
+    elif kind is WordKind.COMPLETE:
+        runs.complete(ledger, task, word.output, word.artifacts)
+    elif kind is WordKind.ACCEPT:
+        if task.accepted:
+            return Result.DUPLICATE
+        runs.accept(ledger, task)
+    elif kind is WordKind.FAIL:
+        runs.fail(ledger, task, word.code or "AGENT_ERROR", word.message, word.output, word.artifacts)
+    elif kind is WordKind.PROGRESS:
+        _progress(ledger, task, word)
+    elif kind is WordKind.CHECKPOINT:
+        _checkpoint(ledger, task, word)
+    elif kind is WordKind.RELEASE:
+        runs.release(ledger, task, word.message or "released by the agent")
+    else:
+        runs.stopped(ledger, task)
+    return Result.ACCEPTED
+
+
+def _progress(ledger: Ledger, task: Task, word: Word) -> None:
+    """Keep the newest; write an event at most once a second (T8)."""
+    if task.status is Status.ASSIGNED:
+        runs.start(ledger, task)
+    task.progress, task.progress_message = word.percent, word.message
+    if ledger.now - task.progress_at >= ledger.rules.progress_interval:
+        task.progress_at = ledger.now
+        ledger.event(task, EventType.TASK_PROGRESS, {"percent": word.percent, "message": word.message})
+    ledger.touch(task)
+
+
+def _checkpoint(ledger: Ledger, task: Task, word: Word) -> None:
+    if task.status is Status.ASSIGNED:
+        runs.start(ledger, task)
+    before = ledger.checkpoints.get(task.seq)
+    steps = before.completed_steps if before else ()
+    if word.step_id and word.step_id not in steps:
+        steps = (*steps, word.step_id)
+    checkpoint = Checkpoint(word.data, word.step_id, ledger.now, steps)
+    ledger.checkpoints[task.seq] = ledger.changes.checkpoints[task.seq] = checkpoint
+    ledger.touch(task)
+    ledger.event(task, EventType.TASK_CHECKPOINTED, {"step_id": word.step_id, "bytes": len(word.data)})
+
+
+def _why_lost(task: Task, word: Word, agent_id: str) -> str:
+    if word.lease_epoch > task.lease_epoch:
+        return f"lease {word.lease_epoch} was never given"
+    if word.lease_epoch < task.lease_epoch:
+        return f"lease {word.lease_epoch} is over, the task is at lease {task.lease_epoch}"
+    if task.agent_id != agent_id:
+        return "another agent holds the lease"
+    if not task.live:
+        return f"the lease is over, the task is {task.status.name}"
+    return "another session holds the lease"
+
+
+def _ack(word: Word, result: Result, message: str = "", reason: str = "") -> Ack:
+    return Ack(word.report_id, word.task_id, word.lease_epoch, result, message, reason)

@@ -1,0 +1,481 @@
+"""
+The engine: the only writer of a daemon (design rule 2).
+
+Commands wait in one bounded queue. The engine takes all that are there, runs them on one ledger in one transaction, gives the waiting tasks to
+free agents in the same transaction, and after the commit lets every effect out. Nobody else writes, and nothing is let out before it is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Protocol
+
+from fleetd.clock import Clock
+from fleetd.core.agent import Agent
+from fleetd.core.lanes import LaneBook
+from fleetd.core.ledger import (
+    Accepted,
+    AgentChanged,
+    Finished,
+    Keys,
+    LeaseEnded,
+    Ledger,
+    Minute,
+    Ordered,
+    Started,
+)
+from fleetd.core.settings import Rules
+from fleetd.core.slots import SlotBook
+from fleetd.core.task import Status, Task
+from fleetd.engine.dispatch import CLAIMS_LIMIT, Claimed
+from fleetd.engine.feed import Feed
+from fleetd.engine.figures import MINUTE, Figures
+from fleetd.engine.outbox import Offer
+from fleetd.engine.recovery import recover
+from fleetd.engine.sessions import Sessions
+from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
+from fleetd.engine.transaction import Command, Outcome, size_of, transaction
+from fleetd.engine.unary import UnaryAgents
+from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
+from fleetd.store.base import (
+    CommitUnclear,
+    Script,
+    Store,
+    StoreBroken,
+    StoreFull,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """Limits of the engine: commands that may wait, commands and bytes of one batch, acknowledgements that may wait for one agent."""
+
+    queue_limit: int = 10_000
+    batch_limit: int = 1_000
+    batch_bytes: int = 4 * 1024 * 1024
+    outbox_limit: int = 10_000
+
+
+class Log(Protocol):
+    """The part of a structlog logger the engine uses."""
+
+    def info(self, event: str, **fields: Any) -> Any: ...
+
+    def warning(self, event: str, **fields: Any) -> Any: ...
+
+    def error(self, event: str, **fields: Any) -> Any: ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: Command
+    answer: asyncio.Future[Any]
+    then: Callable[[Any], object] | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A command that only proves that a transaction can be written."""
+
+    def keys(self) -> Keys:
+        return Keys()
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        return None
+
+    def apply(self, ledger: Ledger) -> None:
+        return None
+
+
+class EngineStopped(Exception):
+    """The engine had to stop because it could not learn whether a transaction was written; restart the daemon."""
+
+
+class Engine:
+    """One writer, its memory, and the queue in front of it."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        rules: Rules,
+        log: Log,
+        options: EngineOptions | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.rules = rules
+        self.options = options or EngineOptions()
+        self.feed = Feed()
+        self.figures = Figures()
+        self.lane_book = LaneBook()
+        self.slot_book = SlotBook()
+        self.agents: dict[str, Agent] = {}
+        self.sweeper = Sweeper(self)
+        self.sessions = Sessions(self, self.options.outbox_limit)
+        self.unary = UnaryAgents(self, self.sessions)
+        self.state = "STARTING"
+        self.daemon_id = ""
+        self.generation = 0
+        self.started_at = clock.wall()
+        self.last_event_seq = 0
+        self._log = log
+        self._random = random or Random()  # noqa: S311 - jitter and incident ids, nothing secret
+        self._queue: deque[_Waiting] = deque()
+        self._between: list[Callable[[], object]] = []
+        self._turns: list[asyncio.Future[None]] = []
+        self._wake = asyncio.Event()
+        self.batch = 0
+        self._dispatch_wanted = False
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self.failure: asyncio.Future[BaseException] | None = None
+
+    # what others ask
+
+    @property
+    def counts(self) -> Mapping[Status, int]:
+        """Tasks by status, as of the last commit."""
+        return self.figures.counts
+
+    @property
+    def totals(self) -> Minute:
+        """What happened since the store was made."""
+        return self.figures.totals
+
+    @property
+    def queued(self) -> int:
+        """Commands that wait."""
+        return len(self._queue)
+
+    def last_hour(self) -> Minute:
+        return self.figures.last_hour(self.clock.wall() // MINUTE)
+
+    def oldest_wait(self) -> int:
+        """Return how long the head of any lane has waited, ms; 0 when nothing waits."""
+        heads = [lane.head_at for lane in self.lane_book.lanes() if lane.count]
+        return max(0, self.clock.wall() - min(heads)) if heads else 0
+
+    def post(self, command: Command, then: Callable[[Any], object] | None = None) -> asyncio.Future[Any]:
+        """
+        Queue a command; its answer, or FleetError, comes in the future after the commit. `then` runs with the answer before anything else does.
+
+        Raises Overloaded when the queue is full, Unavailable when the engine does not run.
+        """
+        if self._stopping or self.state == "STARTING":
+            raise Unavailable("STOPPED" if self._stopping else "STARTING", "the daemon takes no commands now")
+        if len(self._queue) >= self.options.queue_limit:
+            raise Overloaded("QUEUE_FULL", f"{self.options.queue_limit} commands wait already")
+        return self._enqueue(command, then)
+
+    async def execute(self, command: Command, then: Callable[[Any], object] | None = None) -> Any:
+        """Run a command and return its answer. The command is never cancelled, even when the caller is."""
+        return await asyncio.shield(self.post(command, then))
+
+    async def probe_write(self) -> int:
+        """Write a transaction and return how long it took, ms."""
+        began = self.clock.now()
+        await self.execute(Nothing())
+        return self.clock.now() - began
+
+    # what sessions ask
+
+    def between(self, action: Callable[[], object]) -> None:
+        """Run something between two transactions: nothing else may touch lanes or slots then."""
+        self._between.append(action)
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look for work to give at the next turn."""
+        self._dispatch_wanted = True
+        self._wake.set()
+
+    async def turn(self) -> None:
+        """Wait until everything asked for until now was done, a round of dispatch included."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turns.append(future)
+        self._wake.set()
+        await asyncio.shield(future)
+
+    async def wait(self, event: asyncio.Event, milliseconds: int) -> None:
+        """Wait for an event, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), milliseconds / 1_000)
+
+    def post_internal(self, command: Command, retry: TimerKey | None = None) -> asyncio.Future[Any]:
+        """Queue a command of the daemon's own, whatever the queue's length; when the store refuses, the timer `retry` tries again."""
+
+        def landed(future: asyncio.Future[Any]) -> None:
+            if not future.cancelled() and future.exception() is not None and retry is not None:
+                self.sweeper.timers.set(retry, self.clock.now() + RETRY_INTERNAL)
+
+        future = self._enqueue(command, None)
+        future.add_done_callback(landed)
+        return future
+
+    # life
+
+    async def recover(self) -> None:
+        """
+        Build memory from the store.
+
+        Every session that stood before gets one full fresh TTL, and no timer of a lease fires before it has passed: results that wait
+        in agents come first (design rule 1).
+        """
+        await recover(self)
+        self._dispatch_wanted = True
+
+    def start(self) -> None:
+        """Begin to take commands."""
+        self.state = "SERVING"
+        self.failure = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(), name="engine")
+
+    def drain(self) -> None:
+        """Give no more work; take results until `stop`."""
+        self.state = "DRAINING"
+        self.sessions.drain_all()
+
+    async def stop(self) -> None:
+        """Finish what is queued, then stop. Safe to call twice, or without `start`."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    @property
+    def live_leases(self) -> int:
+        """Leases held now."""
+        return sum(len(session.held) for session in self.sessions.all())
+
+    # the loop
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                self._wake.clear()
+                if await self.step():
+                    continue
+                if self._stopping and not self._queue:
+                    return
+                await self._sleep()
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    async def _sleep(self) -> None:
+        """Wait for a command or the next timer."""
+        at = self.sweeper.next()
+        if at is None:
+            await self._wake.wait()
+            return
+        delay = max(0, at - self.clock.now()) / 1_000
+        handle = asyncio.get_running_loop().call_later(delay, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            handle.cancel()
+
+    async def step(self) -> bool:
+        """Do everything that can be done now as one batch; return False when there was nothing to do."""
+        await self.sweeper.refill()
+        turns, self._turns = self._turns, []
+        self.sweeper.fire()
+        actions, self._between = self._between, []
+        for action in actions:
+            action()
+        batch = self._take()
+        busy = bool(batch or actions or turns)
+        if batch or (self._dispatch_wanted and self.can_dispatch()):
+            self._dispatch_wanted = False
+            await self._commit(batch)
+            busy = True
+        for future in turns:
+            if not future.done():
+                future.set_result(None)
+        return busy
+
+    def can_dispatch(self) -> bool:
+        """Tell whether some waiting task has a free agent that is able."""
+        if self.state != "SERVING" or self.slot_book.free <= 0:
+            return False
+        return any(self.slot_book.best(group.key) is not None for group in self.lane_book.ready())
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and len(batch) < self.options.batch_limit and size < self.options.batch_bytes:
+            waiting = self._queue.popleft()
+            size += waiting.size
+            batch.append(waiting)
+        return batch
+
+    def _enqueue(self, command: Command, then: Callable[[Any], object] | None) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(command, future, then, size_of(command)))
+        self._wake.set()
+        return future
+
+    # a transaction
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        try:
+            outcome = await self._transact(batch)
+        except StoreFull:
+            self._rollback(batch, Overloaded("STORE_FULL", "the store has no room; nothing was taken", 1_000))
+        except (StoreBroken, EngineStopped) as error:
+            self._rollback(batch, Unavailable("STORE_BROKEN", "the store cannot be used"))
+            raise EngineStopped(str(error)) from error
+        except Exception as error:  # noqa: BLE001 - whatever a rule raised: the batch must still be answered
+            self._forget()
+            if len(batch) > 1:
+                # One of them is at fault: alone, each answers for itself.
+                for waiting in batch:
+                    await self._commit([waiting])
+                return
+            incident = f"{self.batch + 1:x}-{self._random.getrandbits(32):08x}"
+            name = type(batch[0].command).__name__ if batch else "dispatch"
+            self._log.error("command_failed", incident=incident, command=name, exc_info=error)
+            self._reject(batch, Internal(incident))
+        else:
+            self._release(batch, outcome)
+
+    async def _transact(self, batch: list[_Waiting]) -> Outcome:
+        """Run the batch's script; when it is not clear whether it was committed, read the marker and know (design rule 2)."""
+        number = self.batch + 1
+        outcomes: list[Outcome] = []
+
+        def script() -> Script[Outcome]:
+            self._forget()
+            outcomes.clear()
+            ledger = Ledger(self.clock.wall(), self.rules, self.agents, self._random.random)
+            outcome = yield from transaction(self, ledger, [waiting.command for waiting in batch], number)
+            outcomes.append(outcome)
+            return outcome
+
+        for _ in range(3):
+            try:
+                outcome = await self.store.transact(script)
+            except CommitUnclear:
+                self._log.warning("commit_unclear", batch=number)
+                if await self._was_committed(number):
+                    outcome = outcomes[0]
+                else:
+                    continue
+            self.batch = number
+            return outcome
+        raise EngineStopped("three commits in a row did not take place")
+
+    async def _was_committed(self, number: int) -> bool:
+        try:
+            return await self.store.last_batch() == number
+        except Exception as error:
+            raise EngineStopped("it cannot be learned whether a transaction was written") from error
+
+    def _forget(self) -> None:
+        """Take back what an unfinished transaction did to memory."""
+        self.lane_book.rollback()
+        self.slot_book.rollback()
+
+    def _rollback(self, batch: list[_Waiting], error: FleetError) -> None:
+        self._forget()
+        self._reject(batch, error)
+
+    def _reject(self, batch: list[_Waiting], error: FleetError) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._stopping = True
+        self._reject(list(self._queue), Unavailable("STOPPED", "the daemon has stopped"))
+        self._queue.clear()
+        for future in self._turns:
+            if not future.done():
+                future.set_result(None)
+        if self.failure is not None and not self.failure.done():
+            self.failure.set_result(error)
+
+    # after the commit
+
+    def _release(self, batch: list[_Waiting], outcome: Outcome) -> None:
+        """Let everything out that the commit made true."""
+        ledger = outcome.ledger
+        self.lane_book.commit()
+        self.slot_book.commit()
+        self.agents.update(ledger.changed_agents)
+        for agent_id in ledger.removed_agents:
+            if agent_id not in ledger.changed_agents:
+                self.agents.pop(agent_id, None)
+        self.figures.add(ledger.now // MINUTE, ledger.figures, ledger.counts)
+        self._effects(ledger)
+        for claimed in outcome.claimed:
+            self._offer(claimed)
+        self._dispatch_wanted = self._dispatch_wanted or len(outcome.claimed) >= CLAIMS_LIMIT
+        now = self.clock.now()
+        for changes in outcome.written:
+            if changes.due:
+                self.sweeper.due.add(changes.due, now, ledger.now)
+            if changes.events:
+                self.last_event_seq = changes.events[-1].seq
+                self.feed.publish(changes.events)
+        for waiting, answer in zip(batch, outcome.answers, strict=True):
+            if isinstance(answer, FleetError):
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(answer)
+                continue
+            if waiting.then is not None:
+                waiting.then(answer)
+            if not waiting.answer.done():
+                waiting.answer.set_result(answer)
+
+    def _effects(self, ledger: Ledger) -> None:
+        now = self.clock.now()
+        changed: dict[str, None] = {}
+        for effect in ledger.effects:
+            if isinstance(effect, LeaseEnded):
+                self.sessions.ended(effect.agent_id, effect.task_id, effect.lease_epoch, tell=effect.tell)
+                self.sweeper.cancel_lease(effect.task_id)
+            elif isinstance(effect, Finished):
+                self.feed.finished(effect.task.id)
+            elif isinstance(effect, Started):
+                self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
+            elif isinstance(effect, Accepted):
+                self.sessions.accepted(effect.task.agent_id, effect.task.id)
+                self.sweeper.cancel_lease(effect.task.id)
+            elif isinstance(effect, Ordered):
+                self.sessions.ordered(effect.task)
+                self.sweeper.set_lease("grace", effect.task, now + self.rules.stop_grace)
+            elif isinstance(effect, AgentChanged):
+                changed[effect.agent_id] = None
+            else:
+                self.sessions.closed(effect.agent_id, effect.session_epoch, effect.reason)
+        for agent_id in changed:
+            self.sessions.changed(agent_id)
+
+    def _offer(self, claimed: Claimed) -> None:
+        task, parts = claimed.task, claimed.parts
+        offer = Offer(
+            task,
+            parts.spec,
+            parts.input,
+            parts.checkpoint,
+            claimed.lease_epoch,
+            task.attempt + 1,
+            self.run_timeout(task),
+        )
+        self.sessions.offered(claimed.agent_id, offer)
+        if not task.accepted:
+            self.sweeper.set_lease("offer", task, self.clock.now() + self.rules.offer_timeout)
+
+    def run_timeout(self, task: Task) -> int:
+        """Return the longest run of a task on an agent, ms (T3)."""
+        return task.timeout or self.rules.default_timeout

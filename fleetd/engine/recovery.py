@@ -1,0 +1,44 @@
+"""Memory as it must be after a start: rebuilt from the store, with mercy for what was in flight (design rule 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleetd.core.task import Task
+from fleetd.engine.figures import HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from fleetd.engine.engine import Engine
+
+
+async def recover(engine: Engine) -> None:
+    """
+    Build the engine's memory from its store.
+
+    Every session that stood before gets one full fresh TTL, and no timer of a lease fires before that has passed.
+    """
+    wall = engine.clock.wall()
+    snapshot = await engine.store.snapshot(wall // MINUTE - HOUR)
+    engine.daemon_id, engine.generation = snapshot.daemon_id, snapshot.generation
+    engine.batch = snapshot.last_batch
+    engine.last_event_seq = snapshot.last_event_seq
+    engine.figures.load(snapshot.counts, snapshot.totals, snapshot.minutes)
+    for row in snapshot.lanes:
+        engine.lane_book.learn(row.id, row.key, row.count, row.head_seq, row.head_at)
+    engine.lane_book.commit()
+    held: dict[str, list[Task]] = {}
+    for task in snapshot.live:
+        held.setdefault(task.agent_id, []).append(task)
+    for agent in snapshot.agents:
+        engine.agents[agent.spec.agent_id] = agent
+    for agent in snapshot.agents:
+        if agent.session_open:
+            tasks = held.pop(agent.spec.agent_id, [])
+            engine.sessions.restore(agent, [t for t in tasks if t.session_epoch == agent.session_epoch])
+        engine.sessions.changed(agent.spec.agent_id)
+    now = engine.clock.now()
+    for task in snapshot.live:
+        session = engine.sessions.get(task.agent_id)
+        grace = session.lease_ttl if session is not None else engine.rules.heartbeat_min
+        engine.sweeper.restore_lease(task, now, wall, grace)
+    await engine.sweeper.refill(deadline_grace=engine.rules.heartbeat_min * engine.rules.missed_heartbeats)

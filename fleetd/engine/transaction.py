@@ -1,0 +1,133 @@
+"""One batch as one script: what commands read, what they change, and who gets work in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, SessionEnded
+from fleetd.core.submission import Submit
+from fleetd.core.task import Status
+from fleetd.core.words import Say
+from fleetd.engine.dispatch import Claimed, dispatch
+from fleetd.engine.figures import MINUTE
+from fleetd.errors import FleetError
+from fleetd.store.base import Intern, Load, Loaded, Mark, Script, Write
+
+if TYPE_CHECKING:
+    from fleetd.engine.engine import Engine
+
+
+class Command(Protocol):
+    """What the engine runs: it names the rows it reads, then changes the ledger, or raises having changed nothing."""
+
+    def keys(self) -> Keys: ...
+
+    def more(self, ledger: Ledger) -> Keys | None: ...
+
+    def apply(self, ledger: Ledger) -> Any: ...
+
+
+class Outcome(NamedTuple):
+    """What a transaction did: an answer or a refusal for each command, the leases given, and what was written."""
+
+    ledger: Ledger
+    answers: list[Any]
+    claimed: list[Claimed]
+    written: list[Changes]
+
+
+def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], number: int) -> Script[Outcome]:
+    """Run commands on a ledger, write what they changed, then give waiting tasks to free agents and write that."""
+    written: list[Changes] = []
+    answers: list[Any] = []
+    if commands:
+        yield from _load(ledger, _union([command.keys() for command in commands]))
+        more = [keys for keys in (command.more(ledger) for command in commands) if keys is not None]
+        if more:
+            yield from _load(ledger, _union(more))
+        for command in commands:
+            try:
+                answers.append(command.apply(ledger))
+            except FleetError as error:
+                answers.append(error)
+        yield from _settle(engine, ledger)
+        changes = ledger.take_changes()
+        written.append(changes)
+        yield Write(changes)
+    claimed: list[Claimed] = []
+    if engine.can_dispatch():
+        claimed = yield from dispatch(ledger, engine.lane_book, engine.slot_book, engine.sessions.by_agent)
+        if claimed:
+            changes = ledger.take_changes()
+            written.append(changes)
+            yield Write(changes)
+    yield Mark(number, ledger.now // MINUTE, ledger.figures, ledger.counts)
+    return Outcome(ledger, answers, claimed, written)
+
+
+def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
+    """Carry what the commands changed over to lanes and slots."""
+    if ledger.homeless:
+        keys = dict.fromkeys(key for _, key in ledger.homeless if not engine.lane_book.find(key))
+        if keys:
+            ids: list[int] = yield Intern(list(keys))
+            for lane_id, key in zip(ids, keys, strict=True):
+                engine.lane_book.learn(lane_id, key)
+        for task, key in ledger.homeless:
+            task.lane = engine.lane_book.find(key)
+            if task.status is Status.PENDING and not task.queued and not task.run_at:
+                ledger.enter_lane(task)
+    for task in ledger.entered:
+        engine.lane_book.enter(task.lane, task.seq, task.queued_at)
+    for lane in ledger.left:
+        engine.lane_book.leave(lane)
+    for effect in ledger.effects:
+        if isinstance(effect, LeaseEnded):
+            engine.slot_book.give_back(effect.agent_id)
+        elif isinstance(effect, (AgentChanged, SessionEnded)):
+            engine.slot_book.close(effect.agent_id)
+
+
+T = TypeVar("T")
+
+
+def _union(keys: Sequence[Keys]) -> Keys:
+    """Return everything that any of them names, each once, in order."""
+    if len(keys) == 1:
+        return keys[0]
+
+    def merge(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(key for part in parts for key in part))
+
+    return Keys(
+        task_ids=merge(one.task_ids for one in keys),
+        task_seqs=merge(one.task_seqs for one in keys),
+        idempotency=merge(one.idempotency for one in keys),
+        external_refs=merge(one.external_refs for one in keys),
+        held_by=merge(one.held_by for one in keys),
+        runs=merge(one.runs for one in keys),
+        specs=merge(one.specs for one in keys),
+        checkpoints=merge(one.checkpoints for one in keys),
+    )
+
+
+def _load(ledger: Ledger, keys: Keys) -> Script[None]:
+    loaded: Loaded = yield Load(keys)
+    for task in loaded.tasks:
+        ledger.adopt(task)
+    ledger.runs.update(loaded.runs)
+    for seq, spec in loaded.specs.items():
+        ledger.specs.setdefault(seq, spec)
+    for seq, checkpoint in loaded.checkpoints.items():
+        ledger.checkpoints.setdefault(seq, checkpoint)
+    ledger.next_seq = max(ledger.next_seq, loaded.next_task_seq)
+
+
+def size_of(command: Command) -> int:
+    """Return about how many bytes a command writes, the small parts left out."""
+    if isinstance(command, Submit):
+        return sum(len(item.input.data) for item in command.items if item.input is not None)
+    if isinstance(command, Say):
+        return sum(len(word.data) + (len(word.output.data) if word.output else 0) for word in command.words)
+    return 0

@@ -1,0 +1,1 @@
+"""Persistence: lock, load and write; no rules."""

@@ -1,0 +1,215 @@
+"""
+What a store offers: one way to write (a script run as one transaction) and plain reads.
+
+A script is a generator that yields operations and receives their results; the store runs all of it in one transaction and returns what the script
+returns. Scripts are synchronous and know no SQL, so that the same script runs on a thread, inline in the simulation, or over a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from fleetd.core.agent import Agent
+from fleetd.core.event import Event, EventFilter
+from fleetd.core.lanes import LaneKey
+from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute
+from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
+
+T = TypeVar("T")
+
+
+class Load(NamedTuple):
+    """Read the rows that commands name. Result: Loaded. Unknown keys are simply absent."""
+
+    keys: Keys
+
+
+@dataclass(slots=True)
+class Loaded:
+    """Rows found; on a shared store they stay locked until the transaction ends. `next_task_seq` is the next free seq."""
+
+    tasks: list[Task] = field(default_factory=list)
+    runs: dict[tuple[str, int], Run] = field(default_factory=dict)
+    specs: dict[int, Spec] = field(default_factory=dict)
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    next_task_seq: int = 1
+
+
+class Heads(NamedTuple):
+    """Read the first `limit` queued tasks of a lane in order of seq. Result: list[Task]."""
+
+    lane: int
+    limit: int
+
+
+class Parts(NamedTuple):
+    """Read what is delivered with a lease. Result: dict[seq, TaskParts]."""
+
+    seqs: Sequence[int]
+
+
+class TaskParts(NamedTuple):
+    """The parts of a task beside its hot row."""
+
+    spec: Spec
+    input: Payload | None
+    checkpoint: Checkpoint | None
+
+
+class Intern(NamedTuple):
+    """Find or add lanes. Result: list[int], the lane ids in order."""
+
+    keys: Sequence[LaneKey]
+
+
+class Write(NamedTuple):
+    """Write changes; gives every event its `seq` (in place). Result: None."""
+
+    changes: Changes
+
+
+class Mark(NamedTuple):
+    """
+    Close the books of the transaction: the daemon's marker row gets `batch`, `minute` (epoch minutes) gets `figures` added, the
+    counts of tasks by status get `counts` added. Result: None.
+    """
+
+    batch: int
+    minute: int
+    figures: Minute
+    counts: Mapping[Status, int]
+
+
+Operation = Load | Heads | Parts | Intern | Write | Mark
+Script = Generator[Operation, Any, T]
+
+
+class StoreFull(Exception):
+    """No room on the disk: the transaction was rolled back, nothing changed."""
+
+
+class CommitUnclear(Exception):
+    """The commit may or may not have happened: compare `last_batch`."""
+
+
+class StoreBroken(Exception):
+    """The store cannot be used (corrupt, newer schema, gone); the message is fit for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane with what waits in it."""
+
+    id: int
+    key: LaneKey
+    count: int
+    head_seq: int
+    head_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures."""
+
+    daemon_id: str
+    generation: int
+    last_batch: int
+    last_event_seq: int
+    agents: list[Agent]
+    lanes: list[LaneRow]
+    live: list[Task]
+    counts: Mapping[Status, int]
+    totals: Minute
+    minutes: Mapping[int, Minute]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task with its spec; `parts` only when asked for."""
+
+    task: Task
+    spec: Spec
+    parts: TaskParts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Tasks newest first; `next_before` is the seq to go on below, 0 at the end."""
+
+    rows: list[TaskRow]
+    next_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events in order; `position` is the seq up to which the log was examined; `end` when nothing is known beyond it."""
+
+    events: list[Event]
+    position: int
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """Facts for operators; `bytes` of all files together, the write-ahead log included."""
+
+    engine: str
+    bytes: int
+
+
+class Store(Protocol):
+    """A place where the fleet's state lives. Every method but `open` and `close` may raise StoreBroken."""
+
+    async def open(self) -> None:
+        """Open, migrate, and take the next generation. Raises StoreBroken."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection; safe to call twice, or without `open`."""
+        ...
+
+    async def transact(self, script: Callable[[], Script[T]]) -> T:
+        """Run a script as one durable transaction. Raises StoreFull, CommitUnclear, or what the script raised (rolled back)."""
+        ...
+
+    async def last_batch(self) -> int:
+        """Return the batch number in the marker row, read on a new connection."""
+        ...
+
+    async def snapshot(self, minutes_since: int) -> Snapshot:
+        """Return what memory holds, with the minutes from `minutes_since` (epoch minutes) on."""
+        ...
+
+    async def due(self, limit: int) -> list[Due]:
+        """Return the first `limit` entries of things to do later, in order of time."""
+        ...
+
+    async def get_tasks(self, task_ids: Sequence[str], *, with_parts: bool = False) -> dict[str, TaskRow]:
+        """Return the tasks that exist, by id."""
+        ...
+
+    async def list_tasks(self, wanted: TaskFilter, before_seq: int, limit: int, examine: int) -> TaskPage:
+        """Return up to `limit` matching tasks with seq < before_seq (0 = newest), looking at no more than `examine` rows."""
+        ...
+
+    async def get_runs(self, task_id: str) -> list[Run]:
+        """Return how the leases of a task ended, oldest first."""
+        ...
+
+    async def list_events(self, wanted: EventFilter, after_seq: int, limit: int, examine: int) -> EventPage:
+        """Return up to `limit` matching events with seq > after_seq, looking at no more than `examine` rows unless an index serves it."""
+        ...
+
+    async def oldest_event(self) -> int:
+        """Return the seq of the oldest event kept; 0 when there is none."""
+        ...
+
+    async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
+        """Return edges (task id, edge) that start or end at the task, oldest first."""
+        ...
+
+    async def status(self) -> StoreStatus:
+        """Return facts for operators."""
+        ...
