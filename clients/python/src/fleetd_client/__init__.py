@@ -1,0 +1,59 @@
+"""Client and agent runtime of fleetd, the control plane for fleets of AI agents."""
+
+from fleetd_client.agent import Agent
+from fleetd_client.client import FleetClient
+from fleetd_client.context import Context
+from fleetd_client.errors import (
+    Aborted,
+    AlreadyExists,
+    DeadlineExceeded,
+    Denied,
+    FailedPrecondition,
+    FleetError,
+    Internal,
+    InvalidArgument,
+    LeaseLost,
+    NotFound,
+    OutOfRange,
+    Overloaded,
+    SessionReplaced,
+    Unavailable,
+    Unimplemented,
+)
+from fleetd_client.outcome import AgentFail, Cancelled, Fatal, Result, Retry
+from fleetd_client.payload import content, unpack
+from fleetd_client.stubs import Artifact
+from fleetd_client.sync import FleetClientSync
+from fleetd_client.tasks import Submitted, task
+
+__all__ = [
+    "Aborted",
+    "Agent",
+    "AgentFail",
+    "AlreadyExists",
+    "Artifact",
+    "Cancelled",
+    "Context",
+    "DeadlineExceeded",
+    "Denied",
+    "FailedPrecondition",
+    "Fatal",
+    "FleetClient",
+    "FleetClientSync",
+    "FleetError",
+    "Internal",
+    "InvalidArgument",
+    "LeaseLost",
+    "NotFound",
+    "OutOfRange",
+    "Overloaded",
+    "Result",
+    "Retry",
+    "SessionReplaced",
+    "Submitted",
+    "Unavailable",
+    "Unimplemented",
+    "content",
+    "task",
+    "unpack",
+]

@@ -1,0 +1,205 @@
+"""FleetClient: every method of the daemon for asyncio programs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+import grpc
+import grpc.aio
+
+from fleetd_client import agents, tasks
+from fleetd_client.channel import DEFAULT_ADDRESS, open_channel, target
+from fleetd_client.errors import from_rpc
+from fleetd_client.link import Link
+from fleetd_client.methods import WATCH_EVENTS_PATH
+from fleetd_client.plan import Call, Page, Plan, Tries
+from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
+from fleetd_client.times import Span, seconds
+from fleetd_client.verb import dress
+from fleetd_client.watch import Watch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+DEFAULT_TIMEOUT = 30.0
+
+
+def _verb(
+    make: Callable[P, Plan[R]],
+) -> Callable[Concatenate[FleetClient, P], Coroutine[Any, Any, R]]:
+    async def method(self: FleetClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self.perform(make(*args, **kwargs))
+
+    dress(method, make)
+    return method
+
+
+def _pages(
+    make: Callable[Concatenate[Any, P], Plan[Page[T]]],
+) -> Callable[Concatenate[FleetClient, P], AsyncIterator[T]]:
+    async def method(self: FleetClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        position = None
+        while True:
+            page = await self.perform(make(position, *args, **kwargs))
+            for item in page.items:
+                yield item
+            position = page.following
+            if position is None:
+                return
+
+    dress(method, make)
+    return method
+
+
+class FleetClient:
+    """
+    Speaks to the daemon at `host:port` or `unix:PATH`; use it in one event loop, as `async with FleetClient(...)`, or close it.
+
+    Every call ends within `timeout` seconds, tries included (waiting methods add what they wait for); what may be repeated is
+    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors.
+    """
+
+    submit = _verb(tasks.submit)
+    submit_many = _verb(tasks.submit_many)
+    get = _verb(tasks.get)
+    list = _pages(tasks.task_page)
+    wait = _verb(tasks.wait)
+    wait_many = _verb(tasks.wait_many)
+    result = _verb(tasks.result)
+    history = _verb(tasks.history)
+    cancel = _verb(tasks.cancel)
+    cancel_many = _verb(tasks.cancel_many)
+    timeout_task = _verb(tasks.timeout_task)
+    retry = _verb(tasks.retry)
+    update = _verb(tasks.update)
+    events = _pages(tasks.event_page)
+    lineage = _verb(tasks.lineage)
+
+    list_agents = _pages(agents.agent_page)
+    get_agent = _verb(agents.agent)
+    agent_load = _verb(agents.agent_load)
+    workload = _pages(agents.workload_page)
+    drain_agent = _verb(agents.drain_agent)
+    undrain_agent = _verb(agents.undrain_agent)
+    stop_agent = _verb(agents.stop_agent)
+    start_agent = _verb(agents.start_agent)
+    restart_agent = _verb(agents.restart_agent)
+    register_agent = _verb(agents.register_agent)
+    unregister_agent = _verb(agents.unregister_agent)
+    update_agent_capabilities = _verb(agents.update_agent_capabilities)
+    heartbeat = _verb(agents.heartbeat)
+    claim_tasks = _verb(agents.claim_tasks)
+    report_tasks = _verb(agents.report_tasks)
+    queue_status = _verb(agents.queue_status)
+    status = _verb(agents.status)
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout: Span = DEFAULT_TIMEOUT,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.address = target(address)
+        self._timeout = seconds(timeout)
+        self._sleep = sleep
+        self._channel: Any = None
+        self._link: Link | None = None
+        self._callables: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; the next call would open it again."""
+        channel, self._channel = self._channel, None
+        self._callables.clear()
+        if channel is not None and (self._link is None or self._link.running):
+            await self._cross(channel.close())
+
+    async def perform(self, plan: Plan[R]) -> R:
+        """Run a plan: send what it asks for, give it the responses, return its result."""
+        answer: Any = None
+        while True:
+            try:
+                call = plan.send(answer)
+            except StopIteration as done:
+                result: R = done.value
+                return result
+            answer = await self._send(call)
+
+    async def watch_events(
+        self, after_seq: int = -1, **match: Unpack[tasks.EventMatch]
+    ) -> AsyncIterator[Event]:
+        """
+        Every event after a seq (-1: only new ones, 0: from the start of the log), then each as it happens, without end; takes the
+        filters of `events`. Resumes by itself when the daemon goes away and comes back. OutOfRange (EVENTS_TRIMMED) when the log
+        no longer reaches back so far.
+        """
+        watch = Watch(after_seq, tasks.event_filter(match))
+        while True:
+            error, stream = None, None
+            try:
+                stream = await self._cross(self._open_watch(watch.request()))
+                while (message := await self._cross(stream.read())) is not grpc.aio.EOF:
+                    for event in watch.take(message):
+                        yield event
+            except grpc.aio.AioRpcError as raised:
+                error = from_rpc(raised)
+            finally:
+                if stream is not None:
+                    stream.cancel()
+            await self._sleep(watch.wait_after(error))
+
+    async def _send(self, call: Call) -> Any:
+        tries = Tries(call, self._timeout, time.monotonic())
+        while True:
+            try:
+                return await self._cross(self._unary(call, tries.left(time.monotonic())))
+            except grpc.aio.AioRpcError as raised:
+                error = from_rpc(raised)
+            await self._sleep(tries.wait_after(error, time.monotonic()))
+
+    async def _unary(self, call: Call, timeout: float) -> Any:
+        method = call.method
+        send = self._callables.get(method.path)
+        if send is None:
+            send = self._callables[method.path] = self._opened().unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        return await send(call.request, timeout=timeout)
+
+    async def _open_watch(self, request: WatchEventsRequest) -> Any:
+        return self._opened().unary_stream(
+            WATCH_EVENTS_PATH,
+            request_serializer=WatchEventsRequest.SerializeToString,
+            response_deserializer=WatchEventsResponse.FromString,
+        )(request)
+
+    def _opened(self) -> Any:
+        if self._channel is None:
+            self._channel = open_channel(self.address)
+        return self._channel
+
+    async def _cross(self, work: Coroutine[Any, Any, R] | Awaitable[R]) -> R:
+        """Await on the loop that owns the channel: an agent's link when the process has one (one grpc.aio loop a process), else this one."""
+        if self._channel is None:
+            self._link = Link.current()
+        elif self._link is not None and not self._link.running:
+            self._channel, self._link = None, Link.current()
+            self._callables.clear()
+        if self._link is None:
+            return await work
+        return await asyncio.wrap_future(self._link.run(work))

@@ -1,0 +1,116 @@
+"""What a handler is given: its task, and the means to speak while it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fleetd_client.outcome import Cancelled
+from fleetd_client.payload import content
+from fleetd_client.stubs import CheckpointWord, Lease, ProgressWord, Report
+
+PROGRESS_CHARS = 1_000
+CHECKPOINT_BYTES = 1024 * 1024
+STEP_CHARS = 256
+
+
+class Context:
+    """One run of one task. May be used from the handler's own thread or loop, and from threads it starts."""
+
+    def __init__(self, lease: Lease, say: Callable[[Report], None], certain: Callable[[], bool]) -> None:
+        self.lease = lease
+        self._say = say
+        self._certain = certain
+        self._cancelled = False
+
+    @property
+    def task_id(self) -> str:
+        return self.lease.task_id
+
+    @property
+    def title(self) -> str:
+        return self.lease.title
+
+    @property
+    def description(self) -> str:
+        return self.lease.description
+
+    @property
+    def task_type(self) -> str:
+        return self.lease.task_type
+
+    @property
+    def attempt(self) -> int:
+        """Number of this run, from 1."""
+        return self.lease.attempt
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        return dict(self.lease.labels)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return dict(self.lease.metadata)
+
+    @property
+    def input(self) -> bytes:
+        """The input's bytes; empty when there is none."""
+        return content(self.lease.input)
+
+    @property
+    def text(self) -> str:
+        """The input as UTF-8 text."""
+        return self.input.decode()
+
+    def json(self) -> Any:
+        """The input parsed as JSON; None when there is none."""
+        data = self.input
+        return json.loads(data) if data else None
+
+    @property
+    def checkpoint_data(self) -> bytes | None:
+        """The last checkpoint of an earlier run; None when there is none."""
+        return self.lease.checkpoint.data if self.lease.HasField("checkpoint") else None
+
+    @property
+    def completed_steps(self) -> tuple[str, ...]:
+        """Steps that earlier runs have ended, in order."""
+        return tuple(self.lease.checkpoint.completed_steps)
+
+    @property
+    def lease_certain(self) -> bool:
+        """False when the daemon has not been heard for the lease's time: another agent may be running this task already."""
+        return self._certain()
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the run shall stop. Async handlers are told by asyncio.CancelledError, too."""
+        return self._cancelled
+
+    def check(self) -> None:
+        """Raise Cancelled once the run shall stop: for plain handlers, between two steps."""
+        if self._cancelled:
+            raise Cancelled
+
+    def progress(self, percent: float, message: str = "") -> None:
+        """Say how far it is: 0 to 100, and a line for people (cut at 1,000 characters). At most two a second travel, the latest wins."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent must lie between 0 and 100, not {percent}")
+        word = ProgressWord(percent=int(percent), message=message[:PROGRESS_CHARS])
+        self._say(self._report(progress=word))
+
+    def checkpoint(self, data: bytes | str, *, step_id: str = "") -> None:
+        """Save what the next run needs to go on from here, at most 1 MiB; step_id names the step this ends."""
+        data = data.encode() if isinstance(data, str) else data
+        if len(data) > CHECKPOINT_BYTES:
+            raise ValueError(f"a checkpoint has at most {CHECKPOINT_BYTES} bytes, not {len(data)}")
+        if len(step_id) > STEP_CHARS:
+            raise ValueError(f"step_id has at most {STEP_CHARS} characters, not {len(step_id)}")
+        self._say(self._report(checkpoint=CheckpointWord(data=data, step_id=step_id)))
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+
+    def _report(self, **word: Any) -> Report:
+        return Report(task_id=self.lease.task_id, lease_epoch=self.lease.lease_epoch, **word)

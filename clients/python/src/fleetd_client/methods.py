@@ -1,0 +1,103 @@
+"""Every unary method of Dispatcher and Health: request, response, and whether a call may be repeated. Both callers read this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from fleetd_client import stubs as s
+from fleetd_client.errors import FleetError, Overloaded, Unavailable
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class Repeat(Enum):
+    """Whether a call whose outcome is unknown may be sent again."""
+
+    SAFE = "safe"  # it only reads
+    IDEMPOTENT = "idempotent"  # sent twice it leaves the same state, and no worse answer
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Q, R]):
+    """One RPC; `path` is what travels."""
+
+    service: str
+    name: str
+    request: type[Q]
+    response: type[R]
+    repeat: Repeat
+
+    @property
+    def path(self) -> str:
+        return f"/fleet.v1.{self.service}/{self.name}"
+
+    def may_repeat(self, error: FleetError) -> bool:
+        """Overloaded with a time to wait took nothing, so that anything may be repeated; Unavailable may have done it."""
+        if isinstance(error, Overloaded):
+            return error.retry_after is not None
+        return isinstance(error, Unavailable) and self.repeat is not Repeat.NEVER
+
+
+def _dispatcher(name: str, request: type[Q], response: type[R], repeat: Repeat) -> Method[Q, R]:
+    return Method("Dispatcher", name, request, response, repeat)
+
+
+def _health(name: str, request: type[Q], response: type[R], repeat: Repeat = Repeat.SAFE) -> Method[Q, R]:
+    return Method("Health", name, request, response, repeat)
+
+
+# Submissions always carry an idempotency key.
+SUBMIT_TASK = _dispatcher("SubmitTask", s.SubmitTaskRequest, s.SubmitTaskResponse, Repeat.IDEMPOTENT)
+SUBMIT_TASKS = _dispatcher("SubmitTasks", s.SubmitTasksRequest, s.SubmitTasksResponse, Repeat.IDEMPOTENT)
+GET_TASK = _dispatcher("GetTask", s.GetTaskRequest, s.Task, Repeat.SAFE)
+LIST_TASKS = _dispatcher("ListTasks", s.ListTasksRequest, s.ListTasksResponse, Repeat.SAFE)
+WAIT_TASK = _dispatcher("WaitTask", s.WaitTaskRequest, s.WaitTaskResponse, Repeat.SAFE)
+WAIT_TASKS = _dispatcher("WaitTasks", s.WaitTasksRequest, s.WaitTasksResponse, Repeat.SAFE)
+GET_TASK_RESULT = _dispatcher("GetTaskResult", s.GetTaskResultRequest, s.GetTaskResultResponse, Repeat.SAFE)
+# A second cancel of a task that the first one ended is refused: the answer would be worse.
+CANCEL_TASK = _dispatcher("CancelTask", s.CancelTaskRequest, s.Task, Repeat.NEVER)
+CANCEL_TASKS = _dispatcher("CancelTasks", s.CancelTasksRequest, s.CancelTasksResponse, Repeat.NEVER)
+TIMEOUT_TASK = _dispatcher("TimeoutTask", s.TimeoutTaskRequest, s.Task, Repeat.NEVER)
+RETRY_TASK = _dispatcher("RetryTask", s.RetryTaskRequest, s.Task, Repeat.NEVER)
+# With expected_version the second one would be stale.
+UPDATE_TASK = _dispatcher("UpdateTask", s.UpdateTaskRequest, s.Task, Repeat.NEVER)
+LIST_EVENTS = _dispatcher("ListEvents", s.ListEventsRequest, s.ListEventsResponse, Repeat.SAFE)
+GET_TASK_LINEAGE = _dispatcher(
+    "GetTaskLineage", s.GetTaskLineageRequest, s.GetTaskLineageResponse, Repeat.SAFE
+)
+# Claims always carry a request_id; reports and registrations repeat to the same answer.
+CLAIM_TASKS = _dispatcher("ClaimTasks", s.ClaimTasksRequest, s.ClaimTasksResponse, Repeat.IDEMPOTENT)
+REPORT_TASKS = _dispatcher("ReportTasks", s.ReportTasksRequest, s.ReportTasksResponse, Repeat.IDEMPOTENT)
+REGISTER_AGENT = _dispatcher("RegisterAgent", s.RegisterAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+UNREGISTER_AGENT = _dispatcher(
+    "UnregisterAgent", s.UnregisterAgentRequest, s.UnregisterAgentResponse, Repeat.NEVER
+)
+UPDATE_AGENT_CAPABILITIES = _dispatcher(
+    "UpdateAgentCapabilities", s.UpdateAgentCapabilitiesRequest, s.AgentRecord, Repeat.IDEMPOTENT
+)
+# A second restart would end the process that the first one started.
+RESTART_AGENT = _dispatcher("RestartAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.NEVER)
+STOP_AGENT = _dispatcher("StopAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+START_AGENT = _dispatcher("StartAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+DRAIN_AGENT = _dispatcher("DrainAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+UNDRAIN_AGENT = _dispatcher("UndrainAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+
+GET_STATUS = _health("GetStatus", s.GetStatusRequest, s.GetStatusResponse)
+LIST_AGENTS = _health("ListAgents", s.ListAgentsRequest, s.ListAgentsResponse)
+GET_AGENT = _health("GetAgent", s.GetAgentRequest, s.AgentRecord)
+HEARTBEAT = _health("Heartbeat", s.HeartbeatRequest, s.HeartbeatResponse, Repeat.IDEMPOTENT)
+GET_AGENT_LOAD = _health("GetAgentLoad", s.GetAgentLoadRequest, s.GetAgentLoadResponse)
+GET_AGENT_WORKLOAD = _health("GetAgentWorkload", s.GetAgentWorkloadRequest, s.GetAgentWorkloadResponse)
+GET_QUEUE_STATUS = _health("GetQueueStatus", s.GetQueueStatusRequest, s.GetQueueStatusResponse)
+
+METHODS: tuple[Method[Any, Any], ...] = tuple(
+    value for value in tuple(globals().values()) if isinstance(value, Method)
+)
+
+# The two streams have callers of their own.
+CLAIM_PATH = "/fleet.v1.Dispatcher/Claim"
+WATCH_EVENTS_PATH = "/fleet.v1.Dispatcher/WatchEvents"

@@ -1,0 +1,108 @@
+"""How a run ends: what a handler may return and raise, and the word the daemon gets for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from fleetd_client.payload import pack
+from fleetd_client.stubs import Artifact, CompleteWord, FailWord, Report
+
+# The daemon keeps so much of a message; more would only travel.
+MESSAGE_CHARS = 4_096
+# One word must fit a message with others; the daemon's own limit (1 MiB by default) is lower and answered by it.
+WORD_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a handler may return instead of its output alone: `output` (bytes, str or anything JSON can hold) and `artifacts`."""
+
+    output: Any = None
+    artifacts: Iterable[Artifact] = ()
+    content_type: str = ""
+
+
+class AgentFail(Exception):  # noqa: N818 - it is said, not an accident
+    """Raised by a handler: the run failed with this structured code; `output` and `artifacts` are what it produced before."""
+
+    def __init__(
+        self, code: str, message: str, *, output: Any = None, artifacts: Iterable[Artifact] = ()
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.output = output
+        self.artifacts = tuple(artifacts)
+
+
+class Fatal(AgentFail):
+    """Raised by a handler: no retry can mend this (LOGIC_ERROR)."""
+
+    def __init__(self, message: str, *, output: Any = None, artifacts: Iterable[Artifact] = ()) -> None:
+        super().__init__("LOGIC_ERROR", message, output=output, artifacts=artifacts)
+
+
+class Retry(AgentFail):
+    """Raised by a handler: try again (AGENT_ERROR), as after any other exception, but on purpose."""
+
+    def __init__(self, message: str, *, output: Any = None, artifacts: Iterable[Artifact] = ()) -> None:
+        super().__init__("AGENT_ERROR", message, output=output, artifacts=artifacts)
+
+
+class Cancelled(Exception):  # noqa: N818 - it is asked for, not an accident
+    """Raised in a plain handler by ctx.check() when the run shall stop; asyncio.CancelledError is its twin in async ones."""
+
+
+def completed(task_id: str, lease_epoch: int, value: Any) -> Report:
+    """The word for a returned value; a value that cannot travel is a failure of the handler."""
+    try:
+        if isinstance(value, Result):
+            output, artifacts = pack(value.output, value.content_type, "output"), value.artifacts
+        else:
+            output, artifacts = pack(value, field="output"), ()
+        word = CompleteWord(output=output, artifacts=artifacts)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the value, the handler returned it
+        return failed(task_id, lease_epoch, error)
+    if (size := word.ByteSize()) > WORD_BYTES:
+        return failed(
+            task_id, lease_epoch, ValueError(f"the result is too large: {size} bytes of at most {WORD_BYTES}")
+        )
+    return Report(task_id=task_id, lease_epoch=lease_epoch, complete=word)
+
+
+def failed(task_id: str, lease_epoch: int, error: BaseException) -> Report:
+    """The word for a raised exception."""
+    if not isinstance(error, AgentFail):
+        return plain_failure(task_id, lease_epoch, "AGENT_ERROR", _describe(error))
+    try:
+        output = pack(error.output, field="output")
+        word = FailWord(
+            code=error.code, message=_clean(error.message), output=output, artifacts=error.artifacts
+        )
+    except Exception:  # noqa: BLE001 - the failure itself must arrive, whatever was to travel with it
+        return plain_failure(task_id, lease_epoch, error.code, error.message)
+    if word.ByteSize() > WORD_BYTES:
+        return plain_failure(task_id, lease_epoch, error.code, error.message)
+    return Report(task_id=task_id, lease_epoch=lease_epoch, fail=word)
+
+
+def plain_failure(task_id: str, lease_epoch: int, code: str, message: str) -> Report:
+    """A failure without output."""
+    word = FailWord(code=_clean(code), message=_clean(message))
+    return Report(task_id=task_id, lease_epoch=lease_epoch, fail=word)
+
+
+def _describe(error: BaseException) -> str:
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception that cannot even be shown is a failure like any other
+        return kind
+    return f"{kind}: {text}" if text else kind
+
+
+def _clean(text: str) -> str:
+    """Text that can be encoded: a lone surrogate, as in the name of an odd file, must not hide the message."""
+    return str(text)[:MESSAGE_CHARS].encode("utf-8", "replace").decode()

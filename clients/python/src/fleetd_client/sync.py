@@ -1,0 +1,156 @@
+"""FleetClientSync: the methods of FleetClient for programs without asyncio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
+
+import grpc
+
+from fleetd_client import agents, tasks
+from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
+from fleetd_client.client import DEFAULT_TIMEOUT
+from fleetd_client.errors import from_rpc
+from fleetd_client.methods import WATCH_EVENTS_PATH
+from fleetd_client.plan import Call, Page, Plan, Tries
+from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
+from fleetd_client.times import Span, seconds
+from fleetd_client.verb import dress
+from fleetd_client.watch import Watch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+def _verb(make: Callable[P, Plan[R]]) -> Callable[Concatenate[FleetClientSync, P], R]:
+    def method(self: FleetClientSync, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.perform(make(*args, **kwargs))
+
+    dress(method, make)
+    return method
+
+
+def _pages(
+    make: Callable[Concatenate[Any, P], Plan[Page[T]]],
+) -> Callable[Concatenate[FleetClientSync, P], Iterator[T]]:
+    def method(self: FleetClientSync, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        position = None
+        while True:
+            page = self.perform(make(position, *args, **kwargs))
+            yield from page.items
+            position = page.following
+            if position is None:
+                return
+
+    dress(method, make)
+    return method
+
+
+class FleetClientSync:
+    """FleetClient without asyncio: same methods, arguments, results and errors. May be used by several threads."""
+
+    submit = _verb(tasks.submit)
+    submit_many = _verb(tasks.submit_many)
+    get = _verb(tasks.get)
+    list = _pages(tasks.task_page)
+    wait = _verb(tasks.wait)
+    wait_many = _verb(tasks.wait_many)
+    result = _verb(tasks.result)
+    history = _verb(tasks.history)
+    cancel = _verb(tasks.cancel)
+    cancel_many = _verb(tasks.cancel_many)
+    timeout_task = _verb(tasks.timeout_task)
+    retry = _verb(tasks.retry)
+    update = _verb(tasks.update)
+    events = _pages(tasks.event_page)
+    lineage = _verb(tasks.lineage)
+
+    list_agents = _pages(agents.agent_page)
+    get_agent = _verb(agents.agent)
+    agent_load = _verb(agents.agent_load)
+    workload = _pages(agents.workload_page)
+    drain_agent = _verb(agents.drain_agent)
+    undrain_agent = _verb(agents.undrain_agent)
+    stop_agent = _verb(agents.stop_agent)
+    start_agent = _verb(agents.start_agent)
+    restart_agent = _verb(agents.restart_agent)
+    register_agent = _verb(agents.register_agent)
+    unregister_agent = _verb(agents.unregister_agent)
+    update_agent_capabilities = _verb(agents.update_agent_capabilities)
+    heartbeat = _verb(agents.heartbeat)
+    claim_tasks = _verb(agents.claim_tasks)
+    report_tasks = _verb(agents.report_tasks)
+    queue_status = _verb(agents.queue_status)
+    status = _verb(agents.status)
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        timeout: Span = DEFAULT_TIMEOUT,
+        channel: Any = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._channel = open_sync_channel(address) if channel is None else channel
+        self._timeout = seconds(timeout)
+        self._sleep = sleep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def perform(self, plan: Plan[R]) -> R:
+        """Run a plan: send what it asks for, give it the responses, return its result."""
+        answer: Any = None
+        while True:
+            try:
+                call = plan.send(answer)
+            except StopIteration as done:
+                result: R = done.value
+                return result
+            answer = self._send(call)
+
+    def watch_events(self, after_seq: int = -1, **match: Unpack[tasks.EventMatch]) -> Iterator[Event]:
+        """As FleetClient.watch_events."""
+        watch = Watch(after_seq, tasks.event_filter(match))
+        open_stream = self._channel.unary_stream(
+            WATCH_EVENTS_PATH,
+            request_serializer=WatchEventsRequest.SerializeToString,
+            response_deserializer=WatchEventsResponse.FromString,
+        )
+        while True:
+            error = None
+            stream = open_stream(watch.request())
+            try:
+                for message in stream:
+                    yield from watch.take(message)
+            except grpc.RpcError as raised:
+                error = from_rpc(raised)
+            finally:
+                stream.cancel()
+            self._sleep(watch.wait_after(error))
+
+    def _send(self, call: Call) -> Any:
+        method = call.method
+        send = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+        tries = Tries(call, self._timeout, time.monotonic())
+        while True:
+            try:
+                return send(call.request, timeout=tries.left(time.monotonic()))
+            except grpc.RpcError as raised:
+                error = from_rpc(raised)
+            self._sleep(tries.wait_after(error, time.monotonic()))
