@@ -1,0 +1,269 @@
+"""Plain reads: what the engine keeps in memory, and what people and agents ask for."""
+
+# ruff: noqa: S608 - statements are put together from constants of this room; values are always bound
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from fleetd.core.event import EventFilter
+from fleetd.core.ledger import Due, Edge, Minute
+from fleetd.core.task import LIVE, Run, Status, TaskFilter
+from fleetd.store import load, rows
+from fleetd.store.base import EventPage, LaneRow, Snapshot, StoreBroken, TaskPage, TaskRow
+from fleetd.store.rows import columns, encode, marks
+
+_TASK = columns(rows.TASK_COLUMNS, "t")
+_NEWEST = 2**63 - 1
+
+LANES = (
+    f"SELECT l.id, coalesce(w.n, 0), coalesce(w.head, 0), coalesce(t.queued_at, 0), {columns(rows.LANE_KEY_COLUMNS, 'l')}"
+    " FROM lanes AS l LEFT JOIN (SELECT lane, count(*) AS n, min(seq) AS head FROM tasks INDEXED BY tasks_queued"
+    " WHERE queued = 1 GROUP BY lane) AS w ON w.lane = l.id LEFT JOIN tasks AS t ON t.seq = w.head ORDER BY l.id"
+)
+LIVE_TASKS = f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.status IN (2, 3) ORDER BY t.seq"
+DUE = "SELECT at, kind, task_seq FROM due INDEXED BY due_by_time ORDER BY at, kind, task_seq LIMIT ?"
+TASKS = (
+    f"SELECT {_TASK}, s.spec FROM tasks AS t CROSS JOIN task_specs AS s"
+    " WHERE s.seq = t.seq AND t.id IN (SELECT value FROM json_each(?))"
+)
+TASK_SEQ = "SELECT seq FROM tasks WHERE id = ?"
+RUNS = (
+    f"SELECT {columns(rows.RUN_COLUMNS, 'r')} FROM tasks AS t CROSS JOIN runs AS r"
+    " WHERE t.id = ? AND r.task_seq = t.seq ORDER BY r.lease_epoch"
+)
+OLDEST_EVENT = "SELECT coalesce(min(seq), 0) FROM events"
+LINEAGE = (
+    "SELECT t.id, l.task_seq, l.kind, l.from_task_id, l.at, l.detail FROM ("
+    "SELECT * FROM lineage WHERE task_seq = (SELECT seq FROM tasks WHERE id = ?1)"
+    " UNION SELECT * FROM lineage WHERE from_task_id = ?1) AS l CROSS JOIN tasks AS t"
+    " WHERE t.seq = l.task_seq ORDER BY l.id"
+)
+
+
+@contextmanager
+def _one_state(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements see the same state of the store."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def last_batch(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT last_batch FROM daemons").fetchone()
+    if row is None:
+        raise StoreBroken("the database has lost the daemon's row")
+    return int(row[0])
+
+
+def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
+    with _one_state(connection):
+        daemon = connection.execute(
+            "SELECT daemon_id, generation, last_batch, event_seq FROM daemons"
+        ).fetchone()
+        figures = columns(rows.MINUTE_COLUMNS)
+        minutes = connection.execute(
+            f"SELECT minute, {figures} FROM minutes WHERE minute >= ? ORDER BY minute", (minutes_since,)
+        )
+        agents = connection.execute(f"SELECT {columns(rows.AGENT_COLUMNS)} FROM agents ORDER BY agent_id")
+        return Snapshot(
+            daemon_id=daemon[0],
+            generation=daemon[1],
+            last_batch=daemon[2],
+            last_event_seq=daemon[3],
+            agents=[rows.agent_of(row) for row in agents],
+            lanes=[
+                LaneRow(lane_id, rows.lane_key_of(key), count, head_seq, head_at)
+                for lane_id, count, head_seq, head_at, *key in connection.execute(LANES)
+            ],
+            live=[rows.task_of(row) for row in connection.execute(LIVE_TASKS)],
+            counts={Status(status): n for status, n in connection.execute("SELECT status, n FROM counts")},
+            totals=Minute(*connection.execute(f"SELECT {figures} FROM totals").fetchone()),
+            minutes={minute: Minute(*values) for minute, *values in minutes},
+        )
+
+
+def due(connection: sqlite3.Connection, limit: int) -> list[Due]:
+    return [Due(*row) for row in connection.execute(DUE, (limit,))]
+
+
+def get_tasks(
+    connection: sqlite3.Connection, task_ids: Sequence[str], *, with_parts: bool
+) -> dict[str, TaskRow]:
+    with _one_state(connection):
+        found = [
+            TaskRow(rows.task_of(row), rows.spec_of(row[-1]))
+            for row in connection.execute(TASKS, (encode(list(task_ids)),))
+        ]
+        if with_parts:
+            parts = load.parts(connection, [row.task.seq for row in found])
+            found = [TaskRow(row.task, row.spec, parts[row.task.seq]) for row in found]
+    return {row.task.id: row for row in found}
+
+
+def get_runs(connection: sqlite3.Connection, task_id: str) -> list[Run]:
+    return [rows.run_of(row) for row in connection.execute(RUNS, (task_id,))]
+
+
+def lineage(connection: sqlite3.Connection, task_id: str) -> list[tuple[str, Edge]]:
+    return [(row[0], Edge(*row[1:])) for row in connection.execute(LINEAGE, (task_id,))]
+
+
+def oldest_event(connection: sqlite3.Connection) -> int:
+    return int(connection.execute(OLDEST_EVENT).fetchone()[0])
+
+
+class _Way(NamedTuple):
+    """A way to walk tasks newest first: an index, and the condition that it serves."""
+
+    hint: str
+    condition: str
+    values: tuple[Any, ...] = ()
+
+    def cut(self) -> str:
+        """Return the statement (values, before, examine) that finds the first row that is not examined."""
+        return (
+            f"SELECT t.seq FROM tasks AS t {self.hint} WHERE {self.condition} AND t.seq < ?"
+            " ORDER BY t.seq DESC LIMIT 1 OFFSET ?"
+        )
+
+    def page(self, conditions: str) -> str:
+        """Return the statement (values, before, cut, …, limit) that finds matching rows after the cut."""
+        return (
+            f"SELECT {_TASK}, s.spec FROM tasks AS t {self.hint} CROSS JOIN task_specs AS s WHERE {self.condition}"
+            f" AND t.seq < ? AND t.seq > ? AND s.seq = t.seq AND {conditions} ORDER BY t.seq DESC LIMIT ?"
+        )
+
+
+def ways(wanted: TaskFilter) -> list[_Way]:
+    """Return the ways that together pass every task wanted, as few others as an index allows."""
+    if wanted.external_ref:
+        condition = "t.external_ref = ? AND t.external_ref <> ''"
+        return [_Way("INDEXED BY tasks_by_ref", condition, (wanted.external_ref,))]
+    if wanted.parent_id:
+        return [
+            _Way("INDEXED BY tasks_by_parent", "t.parent_id = ? AND t.parent_id <> ''", (wanted.parent_id,))
+        ]
+    if wanted.statuses and wanted.statuses <= LIVE:
+        if wanted.agent_id:
+            condition = "t.agent_id = ? AND t.status IN (2, 3)"
+            return [_Way("INDEXED BY tasks_live", condition, (wanted.agent_id,))]
+        # Sorted on the way: the fleet's slots bound how many there are.
+        return [_Way("INDEXED BY tasks_live", "t.status IN (2, 3)")]
+    if wanted.statuses and min(wanted.statuses) > Status.COMPLETED:
+        return [
+            _Way("INDEXED BY tasks_by_status", "t.status = ? AND t.status > 4", (int(status),))
+            for status in sorted(wanted.statuses)
+        ]
+    return [_Way("NOT INDEXED", "true")]
+
+
+def list_tasks(
+    connection: sqlite3.Connection, wanted: TaskFilter, before_seq: int, limit: int, examine: int
+) -> TaskPage:
+    before = before_seq or _NEWEST
+    conditions, values = _task_conditions(wanted)
+    chosen = ways(wanted)
+    found: list[rows.Row] = []
+    cut = 0
+    with _one_state(connection):
+        for way in chosen:
+            share = max(1, examine // len(chosen))
+            first_left_out = connection.execute(way.cut(), (*way.values, before, share)).fetchone()
+            way_cut = 0 if first_left_out is None else first_left_out[0]
+            cut = max(cut, way_cut)
+            parameters = (*way.values, before, way_cut, *values, limit + 1)
+            found += connection.execute(way.page(conditions), parameters)
+    # Below the highest cut some way has not looked.
+    found = sorted((row for row in found if row[0] > cut), key=lambda row: -row[0])
+    page = [TaskRow(rows.task_of(row), rows.spec_of(row[-1])) for row in found[:limit]]
+    if len(found) > limit:
+        return TaskPage(page, page[-1].task.seq)
+    return TaskPage(page, cut + 1 if cut else 0)
+
+
+def _task_conditions(wanted: TaskFilter) -> tuple[str, list[Any]]:
+    conditions = ["true"]
+    values: list[Any] = []
+    if wanted.statuses:
+        conditions.append(f"t.status IN ({marks(len(wanted.statuses))})")
+        values += sorted(int(status) for status in wanted.statuses)
+    for condition, value in (
+        ("t.org_id = ?", wanted.org_id),
+        ("t.agent_id = ?", wanted.agent_id),
+        ("t.task_type = ?", wanted.task_type),
+        ("t.created_at >= ?", wanted.created_after),
+        ("t.created_at < ?", wanted.created_before),
+        ("t.parent_id = ?", wanted.parent_id),
+        ("t.external_ref = ?", wanted.external_ref),
+        ("EXISTS (SELECT 1 FROM json_each(s.spec, '$.tags') AS j WHERE j.value = ?)", wanted.tag),
+    ):
+        if value:
+            conditions.append(condition)
+            values.append(value)
+    for label in sorted(wanted.labels.items()):
+        conditions.append(
+            "EXISTS (SELECT 1 FROM json_each(s.spec, '$.labels') AS j WHERE j.key = ? AND j.value = ?)"
+        )
+        values += label
+    return " AND ".join(conditions), values
+
+
+def list_events(
+    connection: sqlite3.Connection, wanted: EventFilter, after_seq: int, limit: int, examine: int
+) -> EventPage:
+    conditions, values = _event_conditions(wanted)
+    with _one_state(connection):
+        last = connection.execute("SELECT event_seq FROM daemons").fetchone()[0]
+        end = EventPage([], max(after_seq, last), end=True)
+        index, cut = "NOT INDEXED", None
+        if wanted.task_id:
+            task = connection.execute(TASK_SEQ, (wanted.task_id,)).fetchone()
+            if task is None:
+                return end
+            index = "INDEXED BY events_by_task"
+            conditions = f"task_ref = ? AND task_ref > 0 AND {conditions}"
+            values = [task[0], *values]
+        else:
+            cut = connection.execute(EVENT_CUT, (after_seq, examine)).fetchone()
+        parameters = (*values, after_seq, _NEWEST if cut is None else cut[0], limit + 1)
+        found = connection.execute(event_page(index, conditions), parameters).fetchall()
+    events = [rows.event_of(row) for row in found[:limit]]
+    if len(found) > limit:
+        return EventPage(events, events[-1].seq, end=False)
+    return EventPage(events, cut[0] - 1, end=False) if cut else EventPage(events, end.position, end=True)
+
+
+EVENT_CUT = "SELECT seq FROM events NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?"
+
+
+def event_page(index: str, conditions: str) -> str:
+    """Return the statement (…, after, cut, limit) that finds matching events before the cut."""
+    return (
+        f"SELECT {columns(rows.EVENT_COLUMNS)} FROM events {index}"
+        f" WHERE {conditions} AND seq > ? AND seq < ? ORDER BY seq LIMIT ?"
+    )
+
+
+def _event_conditions(wanted: EventFilter) -> tuple[str, list[Any]]:
+    conditions = ["true"]
+    values: list[Any] = []
+    for condition, value in (
+        ("agent_id = ?", wanted.agent_id),
+        ("org_id = ?", wanted.org_id),
+        ("time >= ?", wanted.after),
+        ("time < ?", wanted.before),
+    ):
+        if value:
+            conditions.append(condition)
+            values.append(value)
+    if wanted.types:
+        conditions.append(f"type IN ({marks(len(wanted.types))})")
+        values += sorted(int(kind) for kind in wanted.types)
+    return " AND ".join(conditions), values

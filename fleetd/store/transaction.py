@@ -1,0 +1,231 @@
+"""One transaction on SQLite: runs a script's operations in order, then commits all of it or nothing."""
+
+# ruff: noqa: S608 - statements are put together from constants of this room; values are always bound
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from fleetd.core.lanes import LaneKey
+from fleetd.core.ledger import Changes, Due, Minute
+from fleetd.core.task import Task
+from fleetd.store import load, rows
+from fleetd.store.base import (
+    CommitUnclear,
+    Heads,
+    Intern,
+    Load,
+    Mark,
+    Operation,
+    Parts,
+    Script,
+    StoreBroken,
+    StoreFull,
+)
+from fleetd.store.connection import judged
+from fleetd.store.rows import columns, marks
+
+T = TypeVar("T")
+
+
+def _insert(table: str, names: Sequence[str], *, replace: bool = False) -> str:
+    verb = "INSERT OR REPLACE" if replace else "INSERT"
+    return f"{verb} INTO {table} ({columns(names)}) VALUES ({marks(len(names))})"
+
+
+_SUMS = ", ".join(f"{name} = {name} + ?" for name in rows.MINUTE_COLUMNS)
+_ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in rows.MINUTE_COLUMNS)
+
+INSERT_TASK = _insert("tasks", rows.TASK_COLUMNS)
+UPDATE_TASK = "UPDATE tasks SET {} WHERE seq = ?".format(
+    ", ".join(f'"{name}" = ?' for name in rows.TASK_CHANGING)
+)
+INSERT_SPEC = _insert("task_specs", ("seq", "spec"))
+UPDATE_SPEC = "UPDATE task_specs SET spec = ? WHERE seq = ?"
+INSERT_INPUT = _insert("task_inputs", ("seq", "content_type", "data"))
+SAVE_CHECKPOINT = _insert("task_checkpoints", rows.CHECKPOINT_COLUMNS, replace=True)
+INSERT_RUN = _insert("runs", rows.RUN_COLUMNS)
+INSERT_EVENT = _insert("events", rows.EVENT_COLUMNS)
+SAVE_DUE = _insert("due", ("task_seq", "kind", "at"), replace=True)
+FORGET_DUE = "DELETE FROM due WHERE task_seq = ? AND kind & ?"
+INSERT_EDGE = _insert("lineage", ("task_seq", "kind", "from_task_id", "at", "detail"))
+SAVE_AGENT = _insert("agents", rows.AGENT_COLUMNS, replace=True)
+FORGET_AGENT = "DELETE FROM agents WHERE agent_id = ?"
+FIND_LANE = (
+    "SELECT id FROM lanes WHERE org_id = ? AND capabilities = ? AND mode = ? AND priority = ? AND agent = ?"
+)
+INSERT_LANE = _insert("lanes", rows.LANE_KEY_COLUMNS)
+MARK = "UPDATE daemons SET last_batch = ?"
+ADD_COUNT = (
+    "INSERT INTO counts (status, n) VALUES (?, ?) ON CONFLICT (status) DO UPDATE SET n = n + excluded.n"
+)
+ADD_MINUTE = (
+    f"{_insert('minutes', ('minute', *rows.MINUTE_COLUMNS))} ON CONFLICT (minute) DO UPDATE SET {_ADDED}"
+)
+ADD_TOTALS = f"UPDATE totals SET {_SUMS}"
+GET_SEQS = "SELECT task_seq, event_seq FROM daemons"
+SET_SEQS = "UPDATE daemons SET task_seq = ?, event_seq = ?"
+
+
+def transact(connection: sqlite3.Connection, script: Callable[[], Script[T]]) -> T:
+    """Run a script as one transaction. Raises StoreFull, CommitUnclear, StoreBroken, or what the script raised: then nothing changed."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        result = _run(connection, script())
+    except sqlite3.Error as error:
+        _roll_back(connection)
+        raise judged(error) from error
+    except BaseException:
+        _roll_back(connection)
+        raise
+    try:
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        still_open = connection.in_transaction
+        _roll_back(connection)
+        verdict = judged(error)
+        # A full disk is never unclear: the frame that commits is written last, and SQLite has taken the rest back.
+        if isinstance(verdict, StoreFull):
+            raise verdict from error
+        if still_open:
+            raise StoreBroken(
+                f"the transaction could not be committed and was rolled back: {error}"
+            ) from error
+        raise CommitUnclear(str(error)) from error
+    return result
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    # SQLite rolls back by itself after some errors (a full disk, an I/O error).
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _run(connection: sqlite3.Connection, script: Script[T]) -> T:
+    transaction = _Transaction(connection)
+    try:
+        operation = next(script)
+        while True:
+            operation = script.send(transaction.carry_out(operation))
+    except StopIteration as stop:
+        transaction.keep_seqs()
+        result: T = stop.value
+        return result
+    finally:
+        script.close()
+
+
+class _Transaction:
+    """Carries out operations. The seqs handed out live in the daemon's row, so that a rollback takes them back and a deletion does not."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._kept = connection.execute(GET_SEQS).fetchone()
+        self._task_seq, self._event_seq = self._kept
+
+    def carry_out(self, operation: Operation) -> object:
+        match operation:
+            case Load(keys):
+                return load.load(self._connection, keys, self._task_seq + 1)
+            case Heads(lane, limit):
+                return load.heads(self._connection, lane, limit)
+            case Parts(seqs):
+                return load.parts(self._connection, seqs)
+            case Intern(keys):
+                return [self._lane_id(key) for key in keys]
+            case Mark(batch, minute, figures, counts):
+                self._connection.execute(MARK, (batch,))
+                self._many(ADD_COUNT, [(int(status), n) for status, n in counts.items() if n])
+                self._add_figures(minute, figures)
+                return None
+            case _:
+                self._write(operation.changes)
+                return None
+
+    def keep_seqs(self) -> None:
+        """Write the seqs handed out, when there were any."""
+        if (self._task_seq, self._event_seq) != self._kept:
+            self._connection.execute(SET_SEQS, (self._task_seq, self._event_seq))
+
+    def _many(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        if values:
+            self._connection.executemany(statement, values)
+
+    def _lane_id(self, key: LaneKey) -> int:
+        values = rows.lane_values(key)
+        found = self._connection.execute(FIND_LANE, values).fetchone()
+        if found is not None:
+            return int(found[0])
+        return int(self._connection.execute(INSERT_LANE, values).lastrowid or 0)
+
+    def _write(self, changes: Changes) -> None:
+        self._write_tasks(changes)
+        many = self._many
+        many(UPDATE_SPEC, [(rows.spec_text(spec), seq) for seq, spec in changes.specs.items()])
+        many(
+            SAVE_CHECKPOINT,
+            [rows.checkpoint_values(seq, saved) for seq, saved in changes.checkpoints.items()],
+        )
+        many(INSERT_RUN, [rows.run_values(run) for run in changes.runs])
+        many(FORGET_DUE, changes.due_done)
+        many(SAVE_DUE, _standing(changes))
+        many(INSERT_EDGE, changes.edges)
+        # Removed first: an agent that was removed and came back in one batch is there afterwards.
+        many(FORGET_AGENT, [(agent_id,) for agent_id in changes.agents_removed])
+        many(SAVE_AGENT, [rows.agent_values(agent) for agent in changes.agents.values()])
+        for seq, event in enumerate(changes.events, self._event_seq + 1):
+            event.seq = seq
+        self._event_seq += len(changes.events)
+        many(INSERT_EVENT, [rows.event_values(event) for event in changes.events])
+
+    def _write_tasks(self, changes: Changes) -> None:
+        new = [item.task for item in changes.new_tasks]
+        inserted = {task.seq for task in new}
+        changed = [task for task in changes.tasks.values() if task.seq not in inserted]
+        # Terminal ones first: what frees an external reference is written before what takes it.
+        self._many(UPDATE_TASK, _updates(task for task in changed if task.terminal))
+        self._many(UPDATE_TASK, _updates(task for task in changed if not task.terminal))
+        if not new:
+            return
+        new.sort(key=lambda task: not task.terminal)
+        self._many(INSERT_TASK, [rows.task_values(task) for task in new])
+        self._many(INSERT_SPEC, [(item.task.seq, rows.spec_text(item.spec)) for item in changes.new_tasks])
+        self._many(
+            INSERT_INPUT,
+            [
+                (n.task.seq, n.input.content_type, n.input.data)
+                for n in changes.new_tasks
+                if n.input is not None
+            ],
+        )
+        self._task_seq = max(self._task_seq, *inserted)
+
+    def _add_figures(self, minute: int, figures: Minute) -> None:
+        values = rows.minute_values(figures)
+        if any(values):
+            self._connection.execute(ADD_MINUTE, (minute, *values))
+            self._connection.execute(ADD_TOTALS, values)
+
+
+def _updates(tasks: Iterable[Task]) -> list[tuple[Any, ...]]:
+    return [(*rows.task_changes(task), task.seq) for task in tasks]
+
+
+def _standing(changes: Changes) -> list[tuple[int, int, int]]:
+    """
+    Return the entries (task seq, kind, at) that still hold at the end of the write.
+
+    Within one write an entry may be replaced (the last one counts) or taken back (the task's `due` no longer says so).
+    """
+    if not changes.due:
+        return []
+    tasks = {item.task.seq: item.task for item in changes.new_tasks} | changes.tasks
+    last: dict[tuple[int, int], Due] = {(entry.task_seq, entry.kind): entry for entry in changes.due}
+    standing = []
+    for (seq, kind), entry in last.items():
+        task = tasks.get(seq)
+        if task is None or task.due & kind:
+            standing.append((seq, kind, entry.at))
+    return standing
