@@ -232,9 +232,13 @@ class Engine:
         await recover(self)
         self._dispatch_wanted = True
 
-    def start(self) -> None:
-        """Begin to take commands."""
+    def serve(self) -> None:
+        """Begin to take commands; whoever does not `start` a task for them calls `step`."""
         self.state = "SERVING"
+
+    def start(self) -> None:
+        """Begin to take commands, and carry them out in a task of its own; `failure` gets the error that ends it."""
+        self.serve()
         self.failure = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="engine")
 

@@ -1,0 +1,5 @@
+"""`python -m fleetd` is `fleetd`."""
+
+from fleetd.cli import main
+
+main()
