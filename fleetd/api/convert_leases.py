@@ -1,0 +1,205 @@
+"""Leases, words about them, acknowledgements and orders (spec T5, T6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from fleet.v1 import agent_pb2, lease_pb2
+from fleetd.api.convert_enums import enum_out
+from fleetd.api.convert_payloads import artifacts_in, checkpoint_out, payload_in, payload_out
+from fleetd.api.convert_times import duration, timestamp
+from fleetd.api.limits import Limits
+from fleetd.api.validate import WORD, Fields
+from fleetd.core.attendance import LeaseRef
+from fleetd.core.words import Ack, Word, WordKind
+from fleetd.engine.outbox import Offer, OrderItem
+from fleetd.errors import InvalidArgument
+
+MESSAGE = 1_000
+"""Characters of a progress message, and those kept of a release reason."""
+ERROR_MESSAGE = 4_096
+STEP = 256
+
+M = TypeVar("M", bound=Message)
+
+
+def lease_out(offer: Offer) -> lease_pb2.Lease:
+    """Return a lease with all that is needed to run it."""
+    task, spec = offer.task, offer.spec
+    message = lease_pb2.Lease(
+        task_id=task.id,
+        lease_epoch=offer.lease_epoch,
+        org_id=task.org_id,
+        title=spec.title,
+        description=spec.description,
+        task_type=task.task_type,
+        priority=enum_out(task.priority),
+        attempt=offer.attempt,
+        max_attempts=task.max_attempts,
+        timeout=duration(offer.timeout),
+        traceparent=spec.traceparent,
+        exclusive=task.exclusive,
+        parent_task_id=task.parent_id,
+        tags=spec.tags,
+        required_capabilities=spec.required_capabilities,
+    )
+    if offer.input is not None:
+        message.input.CopyFrom(payload_out(offer.input))
+    if spec.metadata:
+        message.metadata.update(spec.metadata)
+    if spec.labels:
+        message.labels.update(spec.labels)
+    if offer.checkpoint is not None:
+        message.checkpoint.CopyFrom(checkpoint_out(offer.checkpoint))
+    if task.deadline:
+        message.deadline.CopyFrom(timestamp(task.deadline))
+    return message
+
+
+def refs_in(messages: Sequence[lease_pb2.LeaseRef], path: str, limit: int, fields: Fields) -> list[LeaseRef]:
+    """Return leases by name."""
+    if not fields.count(path, len(messages), limit):
+        return []
+    for place, ref in enumerate(messages):
+        fields.task_id(f"{path}[{place}].task_id", ref.task_id)
+    return [LeaseRef(ref.task_id, ref.lease_epoch) for ref in messages]
+
+
+def refs_out(refs: Iterable[LeaseRef]) -> list[lease_pb2.LeaseRef]:
+    return [lease_pb2.LeaseRef(task_id=ref.task_id, lease_epoch=ref.lease_epoch) for ref in refs]
+
+
+def ack_out(ack: Ack) -> lease_pb2.ReportAck:
+    return lease_pb2.ReportAck(
+        report_id=ack.report_id,
+        task_id=ack.task_id,
+        lease_epoch=ack.lease_epoch,
+        result=enum_out(ack.result),
+        message=ack.message,
+        reason=ack.reason,
+    )
+
+
+def order_out(order: OrderItem) -> agent_pb2.Order:
+    message = agent_pb2.Order(
+        order_id=order.order_id,
+        kind=enum_out(order.kind),
+        task_id=order.task_id,
+        lease_epoch=order.lease_epoch,
+        reason=order.reason,
+    )
+    if order.deadline:
+        message.deadline.CopyFrom(timestamp(order.deadline))
+    return message
+
+
+def order_ids_in(ids: Iterable[str], path: str, fields: Fields) -> list[str]:
+    """Return the ids of orders that an agent says it obeyed; it is under one at a time, so a long list is a mistake."""
+    return list(fields.words(path, ids, 64, WORD))
+
+
+def words_in(reports: Sequence[lease_pb2.Report], limits: Limits) -> tuple[Word, ...]:
+    """Return the words; a bad one carries its refusal and never sinks the others. Raises InvalidArgument when there are too many."""
+    if len(reports) > limits.batch:
+        raise InvalidArgument(
+            [("reports", f"must have at most {limits.batch:,} entries, not {len(reports):,}")]
+        )
+    return tuple(_word(report, limits) for report in reports)
+
+
+def split(messages: Iterable[M], limit: int) -> Iterator[list[M]]:
+    """Cut a list so that each part has at most `limit` bytes; a larger message goes alone."""
+    part: list[M] = []
+    size = 0
+    for message in messages:
+        weight = message.ByteSize()
+        if part and size + weight > limit:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += weight
+    if part:
+        yield part
+
+
+KINDS = {
+    "accept": WordKind.ACCEPT,
+    "start": WordKind.START,
+    "progress": WordKind.PROGRESS,
+    "checkpoint": WordKind.CHECKPOINT,
+    "complete": WordKind.COMPLETE,
+    "fail": WordKind.FAIL,
+    "release": WordKind.RELEASE,
+    "stopped": WordKind.STOPPED,
+}
+
+
+def _word(report: lease_pb2.Report, limits: Limits) -> Word:
+    said = report.WhichOneof("word")
+    task_id, epoch, report_id = report.task_id, report.lease_epoch, report.report_id
+    if not 0 < len(task_id) <= WORD:
+        return Word(
+            task_id[:WORD],
+            epoch,
+            WordKind.ACCEPT,
+            report_id,
+            refusal="task_id: is required, the id of a task",
+        )
+    if epoch < 1:
+        refusal = "lease_epoch: is required, as given in the lease"
+        return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
+    if said is None:
+        refusal = f"word: is required, one of {', '.join(KINDS)}"
+        return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
+    kind = KINDS[said]
+    if said in ("accept", "start", "stopped"):
+        return Word(task_id, epoch, kind, report_id)
+    fields = Fields()
+    if said == "progress":
+        progress = report.progress
+        word = Word(
+            task_id,
+            epoch,
+            kind,
+            report_id,
+            percent=fields.number("progress.percent", progress.percent, 0, 100),
+            message=fields.text("progress.message", progress.message, MESSAGE),
+        )
+    elif said == "checkpoint":
+        checkpoint = report.checkpoint
+        if len(checkpoint.data) > limits.input:
+            fields.refuse("checkpoint.data", f"must have at most {limits.input:,} bytes")
+        step_id = fields.text("checkpoint.step_id", checkpoint.step_id, STEP)
+        word = Word(task_id, epoch, kind, report_id, data=checkpoint.data, step_id=step_id)
+    elif said == "complete":
+        complete = report.complete
+        word = Word(
+            task_id,
+            epoch,
+            kind,
+            report_id,
+            output=payload_in(complete.output, "complete.output", limits.input, fields),
+            artifacts=artifacts_in(complete.artifacts, "complete.artifacts", limits, fields),
+        )
+    elif said == "fail":
+        fail = report.fail
+        word = Word(
+            task_id,
+            epoch,
+            kind,
+            report_id,
+            # Any unknown code counts as AGENT_ERROR, so an absurd one does not keep the run from failing.
+            code=fail.code if len(fail.code) <= WORD else "AGENT_ERROR",
+            message=fail.message[:ERROR_MESSAGE],
+            output=payload_in(fail.output, "fail.output", limits.input, fields),
+            artifacts=artifacts_in(fail.artifacts, "fail.artifacts", limits, fields),
+        )
+    else:
+        return Word(task_id, epoch, kind, report_id, message=report.release.reason[:MESSAGE])
+    if fields.errors:
+        refusal = "; ".join(f"{path}: {right}" for path, right in fields.errors[:10])
+        return Word(task_id, epoch, kind, report_id, refusal=refusal)
+    return word

@@ -1,0 +1,36 @@
+"""Ids of tasks and orders: ULIDs that grow within the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_SHIFTS = tuple(range(120, -1, -10))  # 26 digits of 5 bits, two at a time
+
+NewId = Callable[[], str]
+
+
+def ulids(wall: Callable[[], int]) -> NewId:
+    """
+    Return a factory of ULIDs: 48 bits of `wall` (epoch milliseconds) and 80 bits that are random for each millisecond and count up in it.
+
+    Ids of one factory always grow, though the clock may stand still or go back.
+    """
+    last_time = 0
+    last = 0
+
+    def new_id() -> str:
+        nonlocal last_time, last
+        now = wall()
+        if now > last_time:
+            last_time = now
+            # The top bit stays clear, so that counting up never spills into the time.
+            last = now << 80 | int.from_bytes(os.urandom(10)) >> 1
+        else:
+            last += 1
+        value = last
+        return "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+
+    return new_id

@@ -1,0 +1,213 @@
+"""Dispatcher and Health: agents (spec D1, D2, D7)."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from fleet.v1 import agent_pb2, health_pb2
+from fleet.v1 import dispatcher_pb2 as pb
+from fleetd.api.calls import Call
+from fleetd.api.convert_agents import STATUS_NAMES, agent_out, spec_in
+from fleetd.api.convert_times import duration, milliseconds, timestamp
+from fleetd.api.ids import NewId
+from fleetd.api.limits import LABEL_VALUE, Limits
+from fleetd.api.methods_tasks import REASON
+from fleetd.api.pages import make_token, page_size, read_token
+from fleetd.api.validate import WORD, Fields
+from fleetd.core.agent import Agent, AgentOrder, AgentStatus
+from fleetd.core.attendance import OrderAgent, SetCapabilities, Unregister
+from fleetd.core.lanes import closure
+from fleetd.engine.engine import Engine
+from fleetd.engine.sessions import Session
+from fleetd.errors import NotFound
+
+Order: TypeAlias = (
+    pb.DrainAgentRequest
+    | pb.UndrainAgentRequest
+    | pb.StopAgentRequest
+    | pb.StartAgentRequest
+    | pb.RestartAgentRequest
+)
+
+
+class AgentMethods:
+    """The registry, and what agents are told."""
+
+    def __init__(self, engine: Engine, limits: Limits, new_id: NewId) -> None:
+        self._engine = engine
+        self._limits = limits
+        self._new_id = new_id
+
+    async def register_agent(self, request: pb.RegisterAgentRequest, call: Call) -> agent_pb2.Agent:
+        fields = Fields()
+        spec = spec_in(request.agent, "agent", self._limits, fields)
+        incarnation = fields.text("incarnation", request.incarnation, WORD)
+        fields.check()
+        return self._show(await self._engine.unary.register(spec, incarnation))
+
+    async def unregister_agent(
+        self, request: pb.UnregisterAgentRequest, call: Call
+    ) -> pb.UnregisterAgentResponse:
+        agent_id = _checked(request.agent_id)
+        released: int = await self._engine.execute(Unregister(agent_id))
+        return pb.UnregisterAgentResponse(released_tasks=released)
+
+    async def update_agent_capabilities(
+        self, request: pb.UpdateAgentCapabilitiesRequest, call: Call
+    ) -> agent_pb2.Agent:
+        fields = Fields()
+        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        capabilities = fields.capabilities("capabilities", request.capabilities, self._limits.capabilities)
+        fields.check()
+        return self._show(await self._engine.execute(SetCapabilities(agent_id, capabilities)))
+
+    async def drain_agent(self, request: pb.DrainAgentRequest, call: Call) -> agent_pb2.Agent:
+        return await self._order(AgentOrder.DRAIN, request)
+
+    async def undrain_agent(self, request: pb.UndrainAgentRequest, call: Call) -> agent_pb2.Agent:
+        return await self._order(AgentOrder.UNDRAIN, request)
+
+    async def stop_agent(self, request: pb.StopAgentRequest, call: Call) -> agent_pb2.Agent:
+        return await self._order(AgentOrder.STOP, request)
+
+    async def start_agent(self, request: pb.StartAgentRequest, call: Call) -> agent_pb2.Agent:
+        return await self._order(AgentOrder.START, request)
+
+    async def restart_agent(self, request: pb.RestartAgentRequest, call: Call) -> agent_pb2.Agent:
+        return await self._order(AgentOrder.RESTART, request)
+
+    async def get_agent(self, request: health_pb2.GetAgentRequest, call: Call) -> agent_pb2.Agent:
+        return self._show(self._find(_checked(request.agent_id)))
+
+    async def list_agents(
+        self, request: health_pb2.ListAgentsRequest, call: Call
+    ) -> health_pb2.ListAgentsResponse:
+        fields = Fields()
+        fields.text("capability", request.capability, WORD)
+        for place, status in enumerate(request.statuses):
+            fields.known(f"statuses[{place}]", status, STATUS_NAMES)
+        fields.text("agent_type", request.agent_type, WORD)
+        labels = fields.pairs("labels", request.labels, self._limits.labels, LABEL_VALUE)
+        limit = page_size(request.page_size, 100, self._limits.page, fields)
+        plain = health_pb2.ListAgentsRequest()
+        plain.CopyFrom(request)
+        plain.page_size, plain.page_token = 0, ""
+        mark = plain.SerializeToString(deterministic=True)
+        after = read_token(request.page_token, mark, fields)
+        fields.check()
+        shown: list[agent_pb2.Agent] = []
+        for agent_id in sorted(self._engine.agents):
+            agent = self._engine.agents[agent_id]
+            if agent_id <= after or not self._wanted(agent, request, labels):
+                continue
+            if len(shown) == limit:
+                token = make_token(shown[-1].spec.agent_id, mark)
+                return health_pb2.ListAgentsResponse(agents=shown, next_page_token=token)
+            shown.append(self._show(agent))
+        return health_pb2.ListAgentsResponse(agents=shown)
+
+    async def get_agent_load(
+        self, request: health_pb2.GetAgentLoadRequest, call: Call
+    ) -> health_pb2.GetAgentLoadResponse:
+        answer = health_pb2.GetAgentLoadResponse(total=len(self._engine.agents))
+        for agent_id, agent in self._engine.agents.items():
+            session = self._engine.sessions.get(agent_id)
+            held = len(session.held) if session else 0
+            status = agent.status(held)
+            answer.idle += status is AgentStatus.IDLE
+            answer.running += status is AgentStatus.RUNNING
+            answer.error += status is AgentStatus.ERROR
+            answer.stopped += status is AgentStatus.STOPPED
+            answer.draining += agent.draining
+            answer.leases += held
+            if session is not None and session.connected:
+                answer.connected += 1
+                answer.capacity += agent.spec.max_concurrency
+        return answer
+
+    async def get_agent_workload(
+        self, request: health_pb2.GetAgentWorkloadRequest, call: Call
+    ) -> health_pb2.GetAgentWorkloadResponse:
+        fields = Fields()
+        agent_id = fields.name("agent_id", request.agent_id)
+        limit = page_size(request.page_size, 100, self._limits.page, fields)
+        mark = b"workload" + agent_id.encode()
+        after = read_token(request.page_token, mark, fields)
+        fields.check()
+        if agent_id:
+            return health_pb2.GetAgentWorkloadResponse(agents=[self._workload(self._find(agent_id))])
+        ids = [known for known in sorted(self._engine.agents) if known > after]
+        return health_pb2.GetAgentWorkloadResponse(
+            agents=[self._workload(self._engine.agents[known]) for known in ids[:limit]],
+            next_page_token=make_token(ids[limit - 1], mark) if len(ids) > limit else "",
+        )
+
+    async def _order(self, order: AgentOrder, request: Order) -> agent_pb2.Agent:
+        fields = Fields()
+        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        reason = fields.text("reason", request.reason, REASON)
+        deadline = 0
+        if not isinstance(request, (pb.StartAgentRequest, pb.UndrainAgentRequest)) and request.HasField(
+            "deadline"
+        ):
+            patience = milliseconds(request.deadline, "deadline", fields, 0, self._limits.duration)
+            deadline = self._engine.clock.wall() + patience
+        fields.check()
+        command = OrderAgent(agent_id, order, self._new_id(), reason, deadline)
+        return self._show(await self._engine.execute(command))
+
+    def _find(self, agent_id: str) -> Agent:
+        agent = self._engine.agents.get(agent_id)
+        if agent is None:
+            raise NotFound("AGENT_NOT_FOUND", f"no agent {agent_id!r} is registered", {"agent_id": agent_id})
+        return agent
+
+    def _wanted(self, agent: Agent, request: health_pb2.ListAgentsRequest, labels: dict[str, str]) -> bool:
+        session = self._engine.sessions.get(agent.spec.agent_id)
+        connected = session is not None and session.connected
+        held = len(session.held) if session else 0
+        return (
+            (not request.capability or request.capability in closure(agent.spec.capabilities))
+            and (not request.statuses or int(agent.status(held)) in request.statuses)
+            and (not request.HasField("connected") or request.connected == connected)
+            and (not request.agent_type or request.agent_type == agent.spec.agent_type)
+            and all(agent.spec.labels.get(key) == value for key, value in labels.items())
+        )
+
+    def _show(self, agent: Agent) -> agent_pb2.Agent:
+        session = self._engine.sessions.get(agent.spec.agent_id)
+        if session is None:
+            return agent_out(agent, held=0, connected=False)
+        message = agent_out(agent, held=len(session.held), connected=session.connected)
+        message.last_heartbeat_at.CopyFrom(timestamp(_last_word(agent, session)))
+        return message
+
+    def _workload(self, agent: Agent) -> health_pb2.AgentWorkload:
+        session = self._engine.sessions.get(agent.spec.agent_id)
+        finished = agent.completed + agent.failed
+        message = health_pb2.AgentWorkload(
+            agent_id=agent.spec.agent_id,
+            current_task_ids=list(session.held) if session else (),
+            max_concurrency=agent.spec.max_concurrency,
+            completed=agent.completed,
+            failed=agent.failed,
+            error_rate=agent.failed / finished if finished else 0.0,
+        )
+        if agent.completed:
+            message.average_execution.CopyFrom(duration(agent.run_ms // agent.completed))
+        heard = _last_word(agent, session)
+        if heard:
+            message.last_heartbeat_at.CopyFrom(timestamp(heard))
+        return message
+
+
+def _last_word(agent: Agent, session: Session | None) -> int:
+    """Return when the agent was last heard, epoch ms: heartbeats stay in memory until the row is written for another reason."""
+    return max(agent.last_heartbeat_at, session.heartbeat_wall if session else 0)
+
+
+def _checked(agent_id: str) -> str:
+    fields = Fields()
+    fields.name("agent_id", agent_id, required=True)
+    fields.check()
+    return agent_id

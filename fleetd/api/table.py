@@ -1,0 +1,192 @@
+"""The method table: every RPC of fleet.v1 with who may call it, what it may send, and what serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from fleet.v1 import dispatcher_pb2, health_pb2, router_pb2
+from fleetd.api.ids import ulids
+from fleetd.api.limits import Limits
+from fleetd.api.methods_agents import AgentMethods
+from fleetd.api.methods_events import EventMethods
+from fleetd.api.methods_health import HealthMethods
+from fleetd.api.methods_leases import LeaseMethods
+from fleetd.api.methods_tasks import TaskMethods
+from fleetd.api.methods_waits import WaitMethods
+from fleetd.engine.engine import Engine
+from fleetd.errors import InvalidArgument, Unavailable
+
+DISPATCHER = "fleet.v1.Dispatcher"
+HEALTH = "fleet.v1.Health"
+ROUTER = "fleet.v1.Router"
+SERVICES = {
+    DISPATCHER: dispatcher_pb2.DESCRIPTOR.services_by_name["Dispatcher"],
+    HEALTH: health_pb2.DESCRIPTOR.services_by_name["Health"],
+    ROUTER: router_pb2.DESCRIPTOR.services_by_name["Router"],
+}
+
+Serve = Callable[[Any, Any], Awaitable[Message]]
+
+
+class Role(StrEnum):
+    """Who may call a method."""
+
+    AGENT = "agent"
+    SUBMITTER = "submitter"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class Admission(StrEnum):
+    """In which states of the daemon a method is served."""
+
+    ALWAYS = "always"
+    RUNNING = "running"
+    """While serving and draining: reads, results, interventions."""
+    SERVING = "serving"
+    """Only while new work is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """
+    One RPC: `serve` is `(request, call) → response` for a unary one and None for a stream, which its transport serves, and for a service
+    that is only listed. `idempotent` methods may be repeated by whoever got no answer. `size_limit` bounds one request, in bytes.
+    """
+
+    service: str
+    name: str
+    request: type[Message]
+    response: type[Message]
+    serve: Serve | None
+    roles: frozenset[Role]
+    idempotent: bool
+    size_limit: int
+    admission: Admission = Admission.RUNNING
+    client_streaming: bool = False
+    server_streaming: bool = False
+
+    @property
+    def full_name(self) -> str:
+        return f"/{self.service}/{self.name}"
+
+    def admit(self, state: str) -> None:
+        """Raise Unavailable when the daemon's state does not allow the call."""
+        if state == "SERVING" or self.admission is Admission.ALWAYS:
+            return
+        if state == "DRAINING" and self.admission is Admission.RUNNING:
+            return
+        raise Unavailable(state, f"the daemon is {state.lower()}")
+
+    def read(self, data: bytes) -> Any:
+        """Return the request of some bytes. Raises InvalidArgument when they are too many or no such message."""
+        if len(data) > self.size_limit:
+            right = f"must have at most {self.size_limit:,} bytes, not {len(data):,}"
+            raise InvalidArgument([("request", right)], "MESSAGE_TOO_LARGE")
+        return parse(self.request, data)
+
+
+def parse(kind: type[Message], data: bytes) -> Any:
+    """Return the message of some bytes. Raises InvalidArgument."""
+    try:
+        return kind.FromString(data)
+    except Exception as error:
+        name = kind.DESCRIPTOR.full_name
+        raise InvalidArgument([("request", f"must be a {name} with valid UTF-8 text")]) from error
+
+
+READERS = frozenset({Role.SUBMITTER, Role.OPERATOR, Role.VIEWER})
+SUBMITTERS = frozenset({Role.SUBMITTER, Role.OPERATOR})
+OPERATORS = frozenset({Role.OPERATOR})
+AGENTS = frozenset({Role.AGENT})
+
+
+def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, Method]:
+    """Return every method by its full name, bound to an engine. `version` is that of the daemon's software."""
+    new_id = ulids(engine.clock.wall)
+    tasks = TaskMethods(engine, limits, new_id)
+    waits = WaitMethods(engine, limits)
+    events = EventMethods(engine, limits)
+    leases = LeaseMethods(engine, limits)
+    agents = AgentMethods(engine, limits, new_id)
+    health = HealthMethods(engine, version)
+    small = 64 << 10  # ids, reasons and filters
+    ids = 256 << 10  # a thousand ids
+    agent = 2 << 20  # labels and metadata, or held leases, at their limits
+    task = limits.input + (2 << 20)  # an input beside texts, labels and metadata, each at its limit
+    most = limits.message
+    new = Admission.SERVING
+    rows = {
+        DISPATCHER: {
+            "SubmitTask": _Row(tasks.submit_task, SUBMITTERS, task, False, new),
+            "SubmitTasks": _Row(tasks.submit_tasks, SUBMITTERS, most, False, new),
+            "GetTask": _Row(tasks.get_task, READERS, small),
+            "ListTasks": _Row(tasks.list_tasks, READERS, small),
+            "WaitTask": _Row(waits.wait_task, READERS, small),
+            "WaitTasks": _Row(waits.wait_tasks, READERS, ids),
+            "GetTaskResult": _Row(tasks.get_task_result, READERS, small),
+            "CancelTask": _Row(tasks.cancel_task, SUBMITTERS, small),
+            "CancelTasks": _Row(tasks.cancel_tasks, SUBMITTERS, ids),
+            "TimeoutTask": _Row(tasks.timeout_task, OPERATORS, small, False),
+            "RetryTask": _Row(tasks.retry_task, SUBMITTERS, small, False),
+            "UpdateTask": _Row(tasks.update_task, SUBMITTERS, task, False),
+            "ListEvents": _Row(events.list_events, READERS, small),
+            "WatchEvents": _Row(None, READERS, small),
+            "GetTaskLineage": _Row(tasks.get_task_lineage, READERS, small),
+            "Claim": _Row(None, AGENTS, most, False),
+            "ClaimTasks": _Row(leases.claim_tasks, AGENTS, small, False, new),
+            "ReportTasks": _Row(leases.report_tasks, AGENTS, most),
+            "RegisterAgent": _Row(agents.register_agent, AGENTS, agent),
+            "UnregisterAgent": _Row(agents.unregister_agent, AGENTS | OPERATORS, small, False),
+            "UpdateAgentCapabilities": _Row(agents.update_agent_capabilities, AGENTS | OPERATORS, small),
+            "RestartAgent": _Row(agents.restart_agent, OPERATORS, small, False),
+            "StopAgent": _Row(agents.stop_agent, OPERATORS, small),
+            "StartAgent": _Row(agents.start_agent, OPERATORS, small),
+            "DrainAgent": _Row(agents.drain_agent, OPERATORS, small),
+            "UndrainAgent": _Row(agents.undrain_agent, OPERATORS, small),
+        },
+        HEALTH: {
+            "GetStatus": _Row(health.get_status, READERS | AGENTS, small, True, Admission.ALWAYS),
+            "ListAgents": _Row(agents.list_agents, READERS, small),
+            "GetAgent": _Row(agents.get_agent, READERS | AGENTS, small),
+            "Heartbeat": _Row(leases.heartbeat, AGENTS, agent),
+            "GetAgentLoad": _Row(agents.get_agent_load, READERS, small),
+            "GetAgentWorkload": _Row(agents.get_agent_workload, READERS, small),
+            "GetQueueStatus": _Row(health.get_queue_status, READERS, small),
+        },
+        ROUTER: {"RouteTask": _Row(None, SUBMITTERS, small, True, Admission.ALWAYS)},
+    }
+    methods = (_method(service, name, row) for service, named in rows.items() for name, row in named.items())
+    return {method.full_name: method for method in methods}
+
+
+class _Row(NamedTuple):
+    serve: Serve | None
+    roles: frozenset[Role]
+    size_limit: int
+    idempotent: bool = True
+    admission: Admission = Admission.RUNNING
+
+
+def _method(service: str, name: str, row: _Row) -> Method:
+    """Complete a row with what the proto says of the method."""
+    described = SERVICES[service].methods_by_name[name]
+    return Method(
+        service=service,
+        name=name,
+        request=GetMessageClass(described.input_type),
+        response=GetMessageClass(described.output_type),
+        serve=row.serve,
+        roles=row.roles,
+        idempotent=row.idempotent,
+        size_limit=row.size_limit,
+        admission=row.admission,
+        client_streaming=described.client_streaming,
+        server_streaming=described.server_streaming,
+    )
