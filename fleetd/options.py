@@ -172,7 +172,8 @@ class Agents(Section):
         default=60 * SECOND, description="Until such an agent gets one task on trial."
     )
     outbox_limit: Count = Field(
-        default=64, description="Messages waiting for one agent; beyond it its stream is ended."
+        default=10_000,
+        description="Acknowledgements one agent may leave unread; beyond it its stream is ended.",
     )
 
 

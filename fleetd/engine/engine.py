@@ -131,6 +131,7 @@ class Engine:
         self._queue: deque[_Waiting] = deque()
         self._between: list[Callable[[], object]] = []
         self._turns: list[asyncio.Future[None]] = []
+        self._idle: list[asyncio.Future[None]] = []
         self._wake = asyncio.Event()
         self.batch = 0
         self._dispatch_wanted = False
@@ -242,9 +243,17 @@ class Engine:
         self.failure = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="engine")
 
+    async def idle(self) -> None:
+        """Wait until nothing is queued and no agent holds a lease."""
+        while self._queue or self.live_leases:
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(waiting)
+            await waiting
+
     def drain(self) -> None:
         """Give no more work; take results until `stop`."""
         self.state = "DRAINING"
+        self._wake.set()
         self.sessions.drain_all()
 
     async def stop(self) -> None:
@@ -302,9 +311,10 @@ class Engine:
             self._dispatch_wanted = False
             await self._commit(batch)
             busy = True
-        for future in turns:
-            if not future.done():
-                future.set_result(None)
+        _resolve(turns)
+        if self._idle and not self._queue and not self.live_leases:
+            waiting, self._idle = self._idle, []
+            _resolve(waiting)
         return busy
 
     def can_dispatch(self) -> bool:
@@ -402,9 +412,7 @@ class Engine:
         self._stopping = True
         self._reject(list(self._queue), Unavailable("STOPPED", "the daemon has stopped"))
         self._queue.clear()
-        for future in self._turns:
-            if not future.done():
-                future.set_result(None)
+        _resolve([*self._turns, *self._idle])
         if self.failure is not None and not self.failure.done():
             self.failure.set_result(error)
 
@@ -483,3 +491,9 @@ class Engine:
     def run_timeout(self, task: Task) -> int:
         """Return the longest run of a task on an agent, ms (T3)."""
         return task.timeout or self.rules.default_timeout
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)

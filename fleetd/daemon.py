@@ -1,0 +1,212 @@
+"""
+The composition root: builds every room from the configuration, in order, and takes it down again.
+
+Start: lock, store, recovery, address, signal handlers, READY. Stop: drain (no new work, results still taken), end the streams, stop the
+server, flush the engine, close the store. A second signal skips the waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from fleetd import exit_codes
+from fleetd.api.limits import Limits
+from fleetd.api.table import method_table
+from fleetd.clock import Clock, SystemClock
+from fleetd.config import Config
+from fleetd.core.settings import Rules
+from fleetd.core.task import RetryPolicy
+from fleetd.engine.engine import Engine, EngineOptions
+from fleetd.obs.log import configure
+from fleetd.rpc.server import BindError, RpcOptions, RpcServer
+from fleetd.store.base import StoreBroken
+from fleetd.store.lock import DataDirLock
+from fleetd.store.sqlite import SqliteStore
+
+DATABASE = "fleetd.db"
+LISTEN_FILE = "listen"
+"""File in the data directory that names the bound address while the daemon serves: with port 0 nobody could know it otherwise."""
+
+RECONNECT_AFTER = 1_000
+"""Milliseconds after which agents come back when the daemon stops: about what a restart takes."""
+
+
+def serve(config: Config) -> int:
+    """Run the daemon until it is told to stop. Returns an exit code (fleetd.exit_codes)."""
+    configure(config.log.level, config.log.format)
+    log = structlog.get_logger()
+    lock = DataDirLock(config.data.dir)
+    try:
+        lock.acquire()
+        return asyncio.run(_Daemon(config, SystemClock(), log).run())
+    except StoreBroken as error:
+        _complain(log, "store_unusable", error)
+        return exit_codes.DATA_DIR
+    except BindError as error:
+        _complain(log, "cannot_listen", error)
+        return exit_codes.BIND
+    except Exception as error:  # noqa: BLE001 - the last chance to say why
+        log.error("daemon_failed", exc_info=error)
+        return exit_codes.UNEXPECTED
+    finally:
+        lock.release()
+
+
+def _complain(log: Any, event: str, error: Exception) -> None:
+    """Say what an operator must mend, without a traceback."""
+    log.error(event, message=str(error))
+
+
+class _Daemon:
+    """One run of the daemon."""
+
+    def __init__(self, config: Config, clock: Clock, log: Any) -> None:
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        self._store = SqliteStore(config.data.dir / DATABASE)
+        self._engine = Engine(self._store, clock, rules(config), log, engine_options(config))
+        self._version = metadata.version("fleetd")
+
+    async def run(self) -> int:
+        began = self._clock.now()
+        try:
+            await self._store.open()
+            await self._engine.recover()
+            server = self._server()
+            address = await server.start()
+            try:
+                return await self._serve(server, address, began)
+            finally:
+                await server.stop(0)
+        finally:
+            await self._engine.stop()
+            await self._store.close()
+
+    def _server(self) -> RpcServer:
+        config = self._config
+        options = RpcOptions(listen=config.rpc.listen, max_message_bytes=config.rpc.max_message_bytes)
+        table = method_table(self._engine, limits(config), self._version)
+        return RpcServer(options, table, self._engine, self._log, self._version)
+
+    async def _serve(self, server: RpcServer, address: str, began: int) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signals.put_nowait, number)
+        self._engine.start()
+        server.set_serving(serving=True)
+        listen_file = self._config.data.dir / LISTEN_FILE
+        _publish(listen_file, address)
+        self._log.info(
+            "ready",
+            address=address,
+            data=str(self._config.data.dir),
+            version=self._version,
+            generation=self._engine.generation,
+            pending=sum(lane.count for lane in self._engine.lane_book.lanes()),
+            milliseconds=self._clock.now() - began,
+        )
+        try:
+            return await self._until_told(server)
+        finally:
+            listen_file.unlink(missing_ok=True)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    async def _until_told(self, server: RpcServer) -> int:
+        """Wait for a signal or the engine's failure; then go down in order."""
+        assert self._engine.failure is not None
+        told = asyncio.ensure_future(self._signals.get())
+        await asyncio.wait({told, self._engine.failure}, return_when=asyncio.FIRST_COMPLETED)
+        if not told.done():
+            told.cancel()
+            error = self._engine.failure.result()
+            self._log.error("engine_stopped", message=str(error))
+            return exit_codes.STORE_UNCLEAR
+        return await self._drain(server, told.result())
+
+    async def _drain(self, server: RpcServer, number: signal.Signals) -> int:
+        config = self._config.drain
+        leases = self._engine.live_leases
+        self._log.info("draining", signal=number.name, leases=leases, deadline_ms=config.deadline if leases else 0)
+        server.set_serving(serving=False)
+        self._engine.drain()
+        again = asyncio.ensure_future(self._signals.get())
+        idle = asyncio.ensure_future(self._engine.idle())
+        await asyncio.wait({again, idle}, timeout=config.deadline / 1_000, return_when=asyncio.FIRST_COMPLETED)
+        forced, drained = again.done(), idle.done()
+        for task in (again, idle):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._engine.sessions.end_all("DRAINING", "the daemon is stopping", RECONNECT_AFTER)
+        await server.stop(0 if forced else config.grace)
+        self._log.info("stopped", drained=drained, forced=forced, leases=self._engine.live_leases)
+        return exit_codes.OK if drained or forced else exit_codes.DRAIN_TIMEOUT
+
+
+def rules(config: Config) -> Rules:
+    """Return the rules' numbers from the configuration."""
+    tasks, agents = config.tasks, config.agents
+    return Rules(
+        offer_timeout=tasks.offer_timeout,
+        stop_grace=tasks.stop_grace,
+        default_timeout=tasks.default_timeout,
+        host_timeout=tasks.host_timeout,
+        retry=retry_policy(config),
+        heartbeat_min=agents.heartbeat_min,
+        heartbeat_max=agents.heartbeat_max,
+        agents_per_second=agents.agents_per_second,
+        missed_heartbeats=agents.missed_heartbeats,
+        error_after_failures=agents.error_after_failures,
+        error_trial_after=agents.error_trial_after,
+    )
+
+
+def retry_policy(config: Config) -> RetryPolicy:
+    """Return the policy of tasks that name none."""
+    tasks = config.tasks
+    return RetryPolicy(tasks.retry_initial, tasks.retry_multiplier, tasks.retry_max, tasks.retry_jitter)
+
+
+def engine_options(config: Config) -> EngineOptions:
+    """Return the engine's limits from the configuration."""
+    return EngineOptions(
+        queue_limit=config.engine.queue_limit,
+        batch_limit=config.engine.batch_limit,
+        outbox_limit=config.agents.outbox_limit,
+    )
+
+
+def limits(config: Config) -> Limits:
+    """Return the limits of requests from the configuration."""
+    tasks = config.tasks
+    return Limits(
+        input=tasks.input_max_bytes,
+        message=config.rpc.max_message_bytes,
+        title=tasks.title_max_chars,
+        description=tasks.description_max_chars,
+        batch=tasks.batch_max,
+        tags=tasks.tags_max,
+        labels=tasks.labels_max,
+        default_max_attempts=tasks.max_attempts,
+        retry=retry_policy(config),
+    )
+
+
+def _publish(file: Path, address: str) -> None:
+    """Write the address so that a reader sees all of it or nothing."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(address + "\n")
+    os.replace(fresh, file)  # noqa: PTH105 - the atomic call by its name
+    sys.stderr.flush()
