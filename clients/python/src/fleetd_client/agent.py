@@ -124,10 +124,12 @@ class Agent:
         def certain() -> bool:
             return time.monotonic() < session.certain_until
 
-        to_link: Mailbox[Report] = Mailbox(link.loop, lambda reports: stream.say(reports))
+        # The stream and the runs speak to each other across two loops; their mailboxes are addressed once both are there.
+        to_link: Mailbox[Report] = Mailbox(link.loop)
+        to_runs: Mailbox[Effect] = Mailbox(loop)
         runs = Runs(self.agent_id, self._handlers, to_link.put, certain)
-        to_runs: Mailbox[Effect] = Mailbox(loop, runs.apply)
-        stream = self._stream = Stream(session, self.address, lambda effects: to_runs.put(*effects))
+        stream = self._stream = Stream(session, self.address, to_runs.put)
+        to_link.deliver, to_runs.deliver = stream.say, runs.apply
         serving = asyncio.wrap_future(link.run(stream.serve()))
         try:
             return await asyncio.shield(serving)

@@ -8,7 +8,6 @@ from typing import Any
 
 from fleetd_client import methods as m
 from fleetd_client import stubs as s
-from fleetd_client.methods import Method
 from fleetd_client.plan import Page, Plan, ask
 from fleetd_client.times import Span, duration, seconds
 from fleetd_client.words import number
@@ -58,36 +57,32 @@ def workload_page(
     return Page(response.agents, response.next_page_token or None)
 
 
-def _order(
-    method: Method[s.AgentOrderRequest, s.AgentRecord], agent_id: str, deadline: Span | None, reason: str
-) -> Plan[s.AgentRecord]:
-    request = s.AgentOrderRequest(agent_id=agent_id, deadline=duration(deadline), reason=reason)
-    return ask(method, request)
-
-
 def drain_agent(agent_id: str, *, deadline: Span | None = None, reason: str = "") -> Plan[s.AgentRecord]:
     """Let the agent finish what it runs and give it no more; what still runs at the deadline is handed back."""
-    return _order(m.DRAIN_AGENT, agent_id, deadline, reason)
+    request = s.DrainAgentRequest(agent_id=agent_id, deadline=duration(deadline), reason=reason)
+    return ask(m.DRAIN_AGENT, request)
 
 
 def undrain_agent(agent_id: str, *, reason: str = "") -> Plan[s.AgentRecord]:
     """Give the agent work again."""
-    return _order(m.UNDRAIN_AGENT, agent_id, None, reason)
+    return ask(m.UNDRAIN_AGENT, s.UndrainAgentRequest(agent_id=agent_id, reason=reason))
 
 
 def stop_agent(agent_id: str, *, deadline: Span | None = None, reason: str = "") -> Plan[s.AgentRecord]:
     """Drain the agent, then let it rest, connected."""
-    return _order(m.STOP_AGENT, agent_id, deadline, reason)
+    request = s.StopAgentRequest(agent_id=agent_id, deadline=duration(deadline), reason=reason)
+    return ask(m.STOP_AGENT, request)
 
 
 def start_agent(agent_id: str, *, reason: str = "") -> Plan[s.AgentRecord]:
     """Give the agent work again after a stop, a drain or an error."""
-    return _order(m.START_AGENT, agent_id, None, reason)
+    return ask(m.START_AGENT, s.StartAgentRequest(agent_id=agent_id, reason=reason))
 
 
 def restart_agent(agent_id: str, *, deadline: Span | None = None, reason: str = "") -> Plan[s.AgentRecord]:
     """Drain the agent, then let its process start anew."""
-    return _order(m.RESTART_AGENT, agent_id, deadline, reason)
+    request = s.RestartAgentRequest(agent_id=agent_id, deadline=duration(deadline), reason=reason)
+    return ask(m.RESTART_AGENT, request)
 
 
 def register_agent(spec: s.AgentSpec, *, incarnation: str = "") -> Plan[s.AgentRecord]:

@@ -15,11 +15,11 @@ class Link:
     """Opened by the first agent of the process, closed by the last; grpc.aio works badly in two loops of one process."""
 
     _shared: ClassVar[Link | None] = None
+    _users: ClassVar[int] = 0
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self._users = 0
         # A daemon thread: an interpreter that must go does not wait for the network.
         self._thread = threading.Thread(target=self._serve, name="fleet-link", daemon=True)
         self._thread.start()
@@ -30,7 +30,7 @@ class Link:
         with cls._lock:
             if cls._shared is None:
                 cls._shared = cls()
-            cls._shared._users += 1
+            cls._users += 1
             return cls._shared
 
     @classmethod
@@ -56,8 +56,8 @@ class Link:
     def close(self) -> None:
         """Give the link back; the last one ends the thread and waits for it."""
         with Link._lock:
-            self._users -= 1
-            if self._users:
+            Link._users -= 1
+            if Link._users:
                 return
             Link._shared = None
         self.loop.call_soon_threadsafe(self.loop.stop)

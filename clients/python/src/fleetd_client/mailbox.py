@@ -13,9 +13,9 @@ T = TypeVar("T")
 class Mailbox(Generic[T]):
     """Crossing between loops costs a system call and a switch of threads; one crossing carries all that waits."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Callable[[list[T]], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.deliver: Callable[[list[T]], None] = _nowhere  # set before the first put; called on the loop
         self._loop = loop
-        self._deliver = deliver
         self._waiting: deque[T] = deque()
         self._called = False
 
@@ -36,4 +36,8 @@ class Mailbox(Generic[T]):
         while self._waiting:
             items.append(self._waiting.popleft())
         if items:
-            self._deliver(items)
+            self.deliver(items)
+
+
+def _nowhere(items: list[T]) -> None:
+    raise RuntimeError(f"a mailbox without an address was given {len(items)} items")

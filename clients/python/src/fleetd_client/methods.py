@@ -80,11 +80,11 @@ UPDATE_AGENT_CAPABILITIES = _dispatcher(
     "UpdateAgentCapabilities", s.UpdateAgentCapabilitiesRequest, s.AgentRecord, Repeat.IDEMPOTENT
 )
 # A second restart would end the process that the first one started.
-RESTART_AGENT = _dispatcher("RestartAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.NEVER)
-STOP_AGENT = _dispatcher("StopAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
-START_AGENT = _dispatcher("StartAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
-DRAIN_AGENT = _dispatcher("DrainAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
-UNDRAIN_AGENT = _dispatcher("UndrainAgent", s.AgentOrderRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+RESTART_AGENT = _dispatcher("RestartAgent", s.RestartAgentRequest, s.AgentRecord, Repeat.NEVER)
+STOP_AGENT = _dispatcher("StopAgent", s.StopAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+START_AGENT = _dispatcher("StartAgent", s.StartAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+DRAIN_AGENT = _dispatcher("DrainAgent", s.DrainAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+UNDRAIN_AGENT = _dispatcher("UndrainAgent", s.UndrainAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
 
 GET_STATUS = _health("GetStatus", s.GetStatusRequest, s.GetStatusResponse)
 LIST_AGENTS = _health("ListAgents", s.ListAgentsRequest, s.ListAgentsResponse)

@@ -24,7 +24,7 @@ class Result:
     content_type: str = ""
 
 
-class AgentFail(Exception):  # noqa: N818 - it is said, not an accident
+class AgentFail(Exception):
     """Raised by a handler: the run failed with this structured code; `output` and `artifacts` are what it produced before."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Retry(AgentFail):
         super().__init__("AGENT_ERROR", message, output=output, artifacts=artifacts)
 
 
-class Cancelled(Exception):  # noqa: N818 - it is asked for, not an accident
+class Cancelled(Exception):
     """Raised in a plain handler by ctx.check() when the run shall stop; asyncio.CancelledError is its twin in async ones."""
 
 

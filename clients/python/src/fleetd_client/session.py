@@ -115,6 +115,7 @@ class Session:
         self._ping_sent: dict[int, float] = {}
         self._hello_sent = 0.0
         self._confirmed: dict[str, None] = {}
+        self._heard: set[str] = set()  # orders of the agent itself, on this connection
         self._ceiling_due = False
 
     @property
@@ -204,6 +205,7 @@ class Session:
         self.ended = None
         self._ping_at = NEVER
         self._ping_sent.clear()
+        self._heard.clear()
 
     def tick(self, now: float) -> list[Effect]:
         """Self-fencing: past the lease's time without a heartbeat acknowledged, exclusive runs stop."""
@@ -332,7 +334,10 @@ class Session:
         # Drain, stop, start and undrain ask nothing but to know: the daemon gives, or does not give, work.
         if order.order_id:
             self._confirmed[order.order_id] = None
-            self._ping_at = 0.0 if self.connected else NEVER
+            # Only the first time: an order repeated in the answer to a ping would be answered by a ping for ever.
+            if order.order_id not in self._heard:
+                self._heard.add(order.order_id)
+                self._ping_at = 0.0 if self.connected else NEVER
         return []
 
     # Books

@@ -38,13 +38,13 @@ HOPELESS = (InvalidArgument, Denied, Unimplemented, SessionReplaced)
 
 
 class Stream:
-    """Reader and writer over a session; `apply` takes the session's effects to the runs."""
+    """Reader and writer over a session; `apply(*effects)` takes the session's effects to the runs."""
 
     def __init__(
         self,
         session: Session,
         address: str,
-        apply: Callable[[list[Effect]], None],
+        apply: Callable[..., None],
         backoff: Backoff | None = None,
     ) -> None:
         self._session = session
@@ -193,7 +193,7 @@ class Stream:
 
     def _act(self, effects: list[Effect]) -> None:
         if effects:
-            self._apply(effects)
+            self._apply(*effects)
 
     async def _pause(self, seconds: float) -> None:
         """Wait before the next connection; over at once when the agent has nothing to stay for."""
