@@ -8,7 +8,6 @@ server, flush the engine, close the store. A second signal skips the waiting.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
@@ -20,13 +19,14 @@ import structlog
 
 from fleetd import exit_codes
 from fleetd.api.limits import Limits
-from fleetd.api.table import method_table
+from fleetd.api.table import SERVICES, method_table
 from fleetd.clock import Clock, SystemClock
 from fleetd.config import Config
 from fleetd.core.settings import Rules
 from fleetd.core.task import RetryPolicy
 from fleetd.engine.engine import Engine, EngineOptions
 from fleetd.obs.log import configure
+from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import BindError, RpcOptions, RpcServer
 from fleetd.store.base import StoreBroken
 from fleetd.store.lock import DataDirLock
@@ -54,8 +54,8 @@ def serve(config: Config) -> int:
     except BindError as error:
         _complain(log, "cannot_listen", error)
         return exit_codes.BIND
-    except Exception as error:  # noqa: BLE001 - the last chance to say why
-        log.error("daemon_failed", exc_info=error)
+    except Exception as error:
+        log.error("daemon_failed", exc_info=error)  # noqa: TRY400 - said with its traceback
         return exit_codes.UNEXPECTED
     finally:
         lock.release()
@@ -95,15 +95,16 @@ class _Daemon:
 
     def _server(self) -> RpcServer:
         config = self._config
-        options = RpcOptions(listen=config.rpc.listen, max_message_bytes=config.rpc.max_message_bytes)
-        table = method_table(self._engine, limits(config), self._version)
-        return RpcServer(options, table, self._engine, self._log, self._version)
+        bounds = limits(config)
+        options = RpcOptions(config.rpc.listen, config.rpc.max_message_bytes, self._version, bounds)
+        table = method_table(self._engine, bounds, self._version)
+        return RpcServer(options, table, self._engine, HealthService(SERVICES), self._log)
 
     async def _serve(self, server: RpcServer, address: str, began: int) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
-        self._engine.start()
+        failure = self._engine.start()
         server.set_serving(serving=True)
         listen_file = self._config.data.dir / LISTEN_FILE
         _publish(listen_file, address)
@@ -117,20 +118,20 @@ class _Daemon:
             milliseconds=self._clock.now() - began,
         )
         try:
-            return await self._until_told(server)
+            return await self._until_told(server, failure)
         finally:
             listen_file.unlink(missing_ok=True)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
-    async def _until_told(self, server: RpcServer) -> int:
+    async def _until_told(self, server: RpcServer, failure: asyncio.Future[BaseException]) -> int:
         """Wait for a signal or the engine's failure; then go down in order."""
-        assert self._engine.failure is not None
         told = asyncio.ensure_future(self._signals.get())
-        await asyncio.wait({told, self._engine.failure}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {told, failure}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not told.done():
             told.cancel()
-            error = self._engine.failure.result()
+            error = failure.result()
             self._log.error("engine_stopped", message=str(error))
             return exit_codes.STORE_UNCLEAR
         return await self._drain(server, told.result())
@@ -138,17 +139,19 @@ class _Daemon:
     async def _drain(self, server: RpcServer, number: signal.Signals) -> int:
         config = self._config.drain
         leases = self._engine.live_leases
-        self._log.info("draining", signal=number.name, leases=leases, deadline_ms=config.deadline if leases else 0)
+        self._log.info(
+            "draining", signal=number.name, leases=leases, deadline_ms=config.deadline if leases else 0
+        )
         server.set_serving(serving=False)
         self._engine.drain()
         again = asyncio.ensure_future(self._signals.get())
         idle = asyncio.ensure_future(self._engine.idle())
-        await asyncio.wait({again, idle}, timeout=config.deadline / 1_000, return_when=asyncio.FIRST_COMPLETED)
+        both: set[asyncio.Future[Any]] = {again, idle}
+        await asyncio.wait(both, timeout=config.deadline / 1_000, return_when=asyncio.FIRST_COMPLETED)
         forced, drained = again.done(), idle.done()
-        for task in (again, idle):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        for future in both:
+            future.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
         self._engine.sessions.end_all("DRAINING", "the daemon is stopping", RECONNECT_AFTER)
         await server.stop(0 if forced else config.grace)
         self._log.info("stopped", drained=drained, forced=forced, leases=self._engine.live_leases)

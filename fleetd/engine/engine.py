@@ -137,7 +137,7 @@ class Engine:
         self._dispatch_wanted = False
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self.failure: asyncio.Future[BaseException] | None = None
+        self._failure: asyncio.Future[BaseException] | None = None
 
     # what others ask
 
@@ -237,11 +237,12 @@ class Engine:
         """Begin to take commands; whoever does not `start` a task for them calls `step`."""
         self.state = "SERVING"
 
-    def start(self) -> None:
-        """Begin to take commands, and carry them out in a task of its own; `failure` gets the error that ends it."""
+    def start(self) -> asyncio.Future[BaseException]:
+        """Begin to take commands, and carry them out in a task of its own. The future gets the error that ends it, if one does."""
         self.serve()
-        self.failure = asyncio.get_running_loop().create_future()
+        self._failure = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="engine")
+        return self._failure
 
     async def idle(self) -> None:
         """Wait until nothing is queued and no agent holds a lease."""
@@ -413,8 +414,8 @@ class Engine:
         self._reject(list(self._queue), Unavailable("STOPPED", "the daemon has stopped"))
         self._queue.clear()
         _resolve([*self._turns, *self._idle])
-        if self.failure is not None and not self.failure.done():
-            self.failure.set_result(error)
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_result(error)
 
     # after the commit
 
