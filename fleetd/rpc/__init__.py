@@ -1,0 +1,1 @@
+"""The gRPC port: server, streams, status details. The only room that knows grpc."""
