@@ -123,7 +123,24 @@ class Threaded:
 
     @classmethod
     async def open(cls, connect: Callable[[], sqlite3.Connection]) -> Threaded:
-        return cls(await aiosqlite.Connection(connect, iter_chunk_size=64))
+        """Start the thread and connect on it. Raises what `connect` raises."""
+        failure: sqlite3.Error | None = None
+
+        def attempt() -> sqlite3.Connection:
+            nonlocal failure
+            try:
+                return connect()
+            except sqlite3.Error as error:
+                # Raised here, it would make aiosqlite stop the thread without waiting for it, and the thread's last
+                # message could find the loop closed. A stand-in lets it be closed like any other connection.
+                failure = error
+                return sqlite3.connect(MEMORY)
+
+        opened = cls(await aiosqlite.Connection(attempt, iter_chunk_size=64))
+        if failure is not None:
+            await opened.close()
+            raise failure
+        return opened
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         # The one use of a private call: nothing public runs a whole transaction in one hop. The task is shielded, because a

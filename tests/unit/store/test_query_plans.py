@@ -1,0 +1,129 @@
+"""Every statement on a hot path walks the index made for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from fleetd.core.task import Status, TaskFilter
+from fleetd.store import load, migrations, reads, transaction
+
+BY_ROWID = "USING INTEGER PRIMARY KEY (rowid"
+BY_ID = "USING INDEX sqlite_autoindex_tasks_1 (id=?)"
+
+HOT = {
+    "load.BY_ID": (load.BY_ID, [f"SEARCH t {BY_ID}"]),
+    "load.BY_SEQ": (load.BY_SEQ, [f"SEARCH t {BY_ROWID}=?)"]),
+    "load.BY_KEY": (load.BY_KEY, ["SEARCH t USING INDEX tasks_by_key (org_id=? AND idempotency_key=?)"]),
+    "load.BY_OPEN_REF": (
+        load.BY_OPEN_REF,
+        ["SEARCH t USING INDEX tasks_by_open_ref (org_id=? AND external_ref=?)"],
+    ),
+    "load.HELD_BY": (load.HELD_BY, ["SEARCH t USING INDEX tasks_live (agent_id=?)"]),
+    "load.RUNS": (load.RUNS, [f"{BY_ID}", "SEARCH r USING PRIMARY KEY (task_seq=? AND lease_epoch=?)"]),
+    "load.SPECS": (load.SPECS, [f"{BY_ID}", f"SEARCH s {BY_ROWID}=?)"]),
+    "load.CHECKPOINTS": (load.CHECKPOINTS, [f"{BY_ID}", f"SEARCH c {BY_ROWID}=?)"]),
+    "load.HEADS": (load.HEADS, ["SEARCH t USING INDEX tasks_queued (lane=?)"]),
+    "load.SPEC_PARTS": (load.SPEC_PARTS, [f"SEARCH task_specs {BY_ROWID}=?)"]),
+    "load.INPUT_PARTS": (load.INPUT_PARTS, [f"SEARCH task_inputs {BY_ROWID}=?)"]),
+    "load.CHECKPOINT_PARTS": (load.CHECKPOINT_PARTS, [f"SEARCH task_checkpoints {BY_ROWID}=?)"]),
+    "transaction.UPDATE_TASK": (transaction.UPDATE_TASK, [f"SEARCH tasks {BY_ROWID}=?)"]),
+    "transaction.UPDATE_SPEC": (transaction.UPDATE_SPEC, [f"SEARCH task_specs {BY_ROWID}=?)"]),
+    "transaction.FORGET_DUE": (transaction.FORGET_DUE, ["SEARCH due USING PRIMARY KEY (task_seq=?)"]),
+    "transaction.FORGET_AGENT": (transaction.FORGET_AGENT, ["SEARCH agents USING INDEX"]),
+    "transaction.FIND_LANE": (transaction.FIND_LANE, ["SEARCH lanes USING INDEX"]),
+    "reads.TASKS": (reads.TASKS, [f"{BY_ID}", f"SEARCH s {BY_ROWID}=?)"]),
+    "reads.TASK_SEQ": (reads.TASK_SEQ, ["SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)"]),
+    "reads.RUNS": (reads.RUNS, ["SEARCH r USING PRIMARY KEY (task_seq=?)"]),
+    "reads.DUE": (reads.DUE, ["SCAN due USING INDEX due_by_time"]),
+    "reads.EVENT_CUT": (reads.EVENT_CUT, [f"SEARCH events {BY_ROWID}>?)"]),
+    "events by seq": (
+        reads.event_page("NOT INDEXED", "agent_id = ?"),
+        [f"SEARCH events {BY_ROWID}>? AND rowid<?)"],
+    ),
+    "events of a task": (
+        reads.event_page("INDEXED BY events_by_task", "task_ref = ? AND task_ref > 0 AND type IN (?)"),
+        ["SEARCH events USING INDEX events_by_task (task_ref=? AND rowid>? AND rowid<?)"],
+    ),
+}
+
+LISTS = {
+    "all": (TaskFilter(org_id="o"), f"SEARCH t {BY_ROWID}"),
+    "pending": (TaskFilter(statuses=frozenset({Status.PENDING})), f"SEARCH t {BY_ROWID}"),
+    "one ended status": (
+        TaskFilter(statuses=frozenset({Status.FAILED})),
+        "SEARCH t USING INDEX tasks_by_status (status=? AND rowid>? AND rowid<?)",
+    ),
+    "parent": (
+        TaskFilter(parent_id="p"),
+        "SEARCH t USING INDEX tasks_by_parent (parent_id=? AND rowid>? AND rowid<?)",
+    ),
+    "reference": (
+        TaskFilter(external_ref="r"),
+        "SEARCH t USING INDEX tasks_by_ref (external_ref=? AND rowid>? AND rowid<?)",
+    ),
+    "an agent's leases": (
+        TaskFilter(statuses=frozenset({Status.RUNNING}), agent_id="a"),
+        "SEARCH t USING INDEX tasks_live (agent_id=? AND rowid>? AND rowid<?)",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrations.migrate(connection, migrations.known("sqlite"))
+        yield connection
+
+
+def plan(connection: sqlite3.Connection, statement: str) -> str:
+    values = [None] * statement.count("?")
+    lines = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    # Whether an index also covers the columns is told differently by different releases of SQLite.
+    return "\n".join(lines).replace("COVERING ", "")
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_a_hot_statement_uses_its_index(connection, name):
+    """S7: its cost does not grow with the store"""
+    statement, expected = HOT[name]
+    found = plan(connection, statement)
+
+    for part in expected:
+        assert part in found
+    assert "TEMP B-TREE" not in found
+    assert "SCAN t" not in found
+    assert "SCAN tasks" not in found
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_walks_its_index_in_order(connection, name):
+    """S7: pages examine a bounded number of rows"""
+    wanted, expected = LISTS[name]
+    for way in reads.ways(wanted):
+        page, cut = plan(connection, way.page("t.org_id = ?")), plan(connection, way.cut())
+        assert expected in page
+        for found in (page, cut):
+            assert "TEMP B-TREE" not in found
+            assert "SCAN t" not in found
+
+
+def test_lane_counts_come_from_the_index_of_queued_tasks_alone(connection):
+    """D7: a start with a million waiting tasks reads no task but the heads"""
+    found = plan(connection, reads.LANES)
+
+    assert "SCAN tasks USING INDEX tasks_queued" in found
+    assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in found
+
+
+def test_every_statement_on_tasks_is_looked_at():
+    """A statement added to the hot modules must be added here too."""
+    known = {statement for statement, _ in HOT.values()}
+    known |= {reads.LANES, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
+    for module in (load, reads, transaction):
+        for name, value in vars(module).items():
+            if name.isupper() and isinstance(value, str) and not name.startswith("_") and " WHERE " in value:
+                assert value in known, f"{module.__name__}.{name}"
