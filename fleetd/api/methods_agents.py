@@ -12,7 +12,7 @@ from fleetd.api.convert_times import duration, milliseconds, timestamp
 from fleetd.api.ids import NewId
 from fleetd.api.limits import LABEL_VALUE, Limits
 from fleetd.api.methods_tasks import REASON
-from fleetd.api.pages import make_token, page_size, read_token
+from fleetd.api.pages import fitting, make_token, page_size, read_token
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.agent import Agent, AgentOrder, AgentStatus
 from fleetd.core.attendance import OrderAgent, SetCapabilities, Unregister
@@ -95,16 +95,14 @@ class AgentMethods:
         mark = plain.SerializeToString(deterministic=True)
         after = read_token(request.page_token, mark, fields)
         fields.check()
-        shown: list[agent_pb2.Agent] = []
-        for agent_id in sorted(self._engine.agents):
-            agent = self._engine.agents[agent_id]
-            if agent_id <= after or not self._wanted(agent, request, labels):
-                continue
-            if len(shown) == limit:
-                token = make_token(shown[-1].spec.agent_id, mark)
-                return health_pb2.ListAgentsResponse(agents=shown, next_page_token=token)
-            shown.append(self._show(agent))
-        return health_pb2.ListAgentsResponse(agents=shown)
+        known = (
+            self._engine.agents[agent_id] for agent_id in sorted(self._engine.agents) if agent_id > after
+        )
+        wanted = [agent for agent in known if self._wanted(agent, request, labels)]
+        shown = fitting(map(self._show, wanted[:limit]), self._limits.delivery)
+        more = len(shown) < len(wanted)
+        token = make_token(shown[-1].spec.agent_id, mark) if more else ""
+        return health_pb2.ListAgentsResponse(agents=shown, next_page_token=token)
 
     async def get_agent_load(
         self, request: health_pb2.GetAgentLoadRequest, call: Call

@@ -6,7 +6,7 @@ from fleet.v1 import dispatcher_pb2 as pb
 from fleetd.api.calls import Call
 from fleetd.api.convert_events import event_filter_in, event_out
 from fleetd.api.limits import Limits
-from fleetd.api.pages import page_size
+from fleetd.api.pages import fitting, page_size
 from fleetd.api.validate import Fields
 from fleetd.core.event import EventFilter
 from fleetd.engine.engine import Engine
@@ -32,9 +32,10 @@ class EventMethods:
         fields.check()
         await self.reachable(after)
         page = await self._engine.store.list_events(wanted, after, limit, EXAMINED)
-        return pb.ListEventsResponse(
-            events=[event_out(event) for event in page.events], next_after_seq=page.position, end=page.end
-        )
+        events = fitting(map(event_out, page.events), self._limits.delivery)
+        if len(events) < len(page.events):
+            return pb.ListEventsResponse(events=events, next_after_seq=events[-1].seq)
+        return pb.ListEventsResponse(events=events, next_after_seq=page.position, end=page.end)
 
     async def reachable(self, after_seq: int) -> None:
         """Raise OutOfRange EVENTS_TRIMMED when events after a seq are gone; 0 asks for whatever is left."""

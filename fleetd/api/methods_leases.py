@@ -11,6 +11,7 @@ from fleetd.api.convert_leases import ack_out, lease_out, order_ids_in, order_ou
 from fleetd.api.convert_times import duration, milliseconds
 from fleetd.api.limits import Limits
 from fleetd.api.methods_waits import budget
+from fleetd.api.pages import fitting
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.words import Word, WordKind
 from fleetd.engine.engine import Engine
@@ -87,14 +88,7 @@ class LeaseMethods:
 
     async def _fitting(self, offers: list[Offer], agent_id: str, incarnation: str) -> Leases:
         """Return the leases that fit into one answer, at least one; the others go back unburnt."""
-        leases: Leases = []
-        size = 0
-        for offer in offers:
-            lease = lease_out(offer)
-            size += lease.ByteSize()
-            if leases and size > self._limits.delivery:
-                break
-            leases.append(lease)
+        leases = fitting(map(lease_out, offers), self._limits.delivery)
         if len(leases) < len(offers):
             words = tuple(
                 Word(o.task.id, o.lease_epoch, WordKind.RELEASE, message="the claim's answer was full")

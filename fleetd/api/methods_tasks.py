@@ -13,7 +13,7 @@ from fleetd.api.convert_submissions import submission, update
 from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import Limits
-from fleetd.api.pages import make_token, page_size, read_number
+from fleetd.api.pages import fitting, make_token, page_size, read_number
 from fleetd.api.validate import Fields
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun
 from fleetd.core.submission import Submission, Submit, Taken
@@ -29,6 +29,9 @@ CHUNK = 500
 """Tasks cancelled in one command: half a batch, so that others are not kept waiting."""
 BREATH = 64
 """Tasks of a batch converted in one go, about a millisecond, before other calls get their turn."""
+
+ITEM_FIELDS = 8
+"""Bad fields named for one task of a batch: a thousand bad tasks must still be answered in one message."""
 
 
 class TaskMethods:
@@ -76,9 +79,13 @@ class TaskMethods:
         before = read_number(request.page_token, mark, fields)
         fields.check()
         page = await self._engine.store.list_tasks(wanted, before, limit, EXAMINED)
+        tasks = fitting(
+            (convert_tasks.task_out(row.task, row.spec) for row in page.rows), self._limits.delivery
+        )
+        cut = len(tasks) < len(page.rows)
+        following = page.rows[len(tasks) - 1].task.seq if cut else page.next_before
         return pb.ListTasksResponse(
-            tasks=[convert_tasks.task_out(row.task, row.spec) for row in page.rows],
-            next_page_token=make_token(str(page.next_before), mark) if page.next_before else "",
+            tasks=tasks, next_page_token=make_token(str(following), mark) if following else ""
         )
 
     async def get_task_result(self, request: pb.GetTaskResultRequest, call: Call) -> pb.GetTaskResultResponse:
@@ -204,7 +211,10 @@ def _item(answer: Taken | FleetError) -> pb.SubmitTasksItem:
         return pb.SubmitTasksItem(task_id=answer.task.id, duplicate=answer.duplicate)
     problem = describe(answer)
     error = pb.ItemError(code=int(problem.code), reason=problem.reason, message=problem.message)
-    error.fields.extend(pb.FieldError(field=path, description=right) for path, right in problem.fields)
+    shown = problem.fields[:ITEM_FIELDS]
+    error.fields.extend(pb.FieldError(field=path, description=right) for path, right in shown)
+    if len(shown) < len(problem.fields):
+        error.fields.add(field="…", description=f"and {len(problem.fields) - len(shown)} more")
     return pb.SubmitTasksItem(error=error)
 
 

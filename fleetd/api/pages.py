@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterable
 from hashlib import blake2b
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from fleetd.api.validate import Fields
+
+M = TypeVar("M", bound=Message)
 
 _MARK = 8
 _LONGEST = 512
@@ -44,6 +50,18 @@ def read_number(token: str, wanted: bytes, fields: Fields) -> int:
 def page_size(value: int, default: int, limit: int, fields: Fields) -> int:
     """Return the number of entries wanted; refuse what is not 0 (default) to limit."""
     return fields.number("page_size", value, 0, limit) or default
+
+
+def fitting(messages: Iterable[M], limit: int) -> list[M]:
+    """Return the first messages that together have at most `limit` bytes, at least one if there is one: a page may be short."""
+    found: list[M] = []
+    size = 0
+    for message in messages:
+        size += message.ByteSize()
+        if found and size > limit:
+            break
+        found.append(message)
+    return found
 
 
 def _mark(wanted: bytes) -> bytes:

@@ -101,9 +101,9 @@ class AgentStream:
     async def _hello(self) -> tuple[AgentSpec, str, tuple[LeaseRef, ...]] | None:
         """Return what the first message says; None when the caller went away before it."""
         reading = asyncio.ensure_future(self._context.read())
+        reading.add_done_callback(_forget)
         done, _ = await asyncio.wait({reading}, timeout=self._options.hello_timeout / 1_000)
         if not done:
-            reading.add_done_callback(_forget)
             seconds = self._options.hello_timeout / 1_000
             raise InvalidArgument([("hello", f"must be the first message, within {seconds:g} s")])
         data = reading.result()

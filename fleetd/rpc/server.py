@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 import grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from fleet.v1 import dispatcher_pb2
 from fleetd.api.errors import Code
@@ -96,10 +96,8 @@ class RpcServer:
         """Listen; return the address, with the port that was taken. Raises BindError."""
         server = grpc.aio.server(options=channel_arguments(self._options.message))
         for service, handlers in self._handlers().items():
+            # Not as registered methods: the server waits on one future for each of those at every call.
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-            server.add_registered_method_handlers(service, handlers)
-        names = (*SERVICES, health_service.NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server)
         address = _bind(server, self._options.listen)
         await server.start()
         self._server = server
@@ -123,14 +121,17 @@ class RpcServer:
 
     def _handlers(self) -> dict[str, dict[str, Any]]:
         """Return grpc handlers by service and method."""
-        handlers: dict[str, dict[str, Any]] = {health_service.NAME: self._health.handlers()}
+        handlers: dict[str, dict[str, Any]] = {
+            health_service.NAME: self._health.handlers(),
+            reflection.SERVICE_NAME: {"ServerReflectionInfo": _reflection_handler()},
+        }
         for method in self._methods.values():
             if method.full_name == f"/{DISPATCHER}/Claim":
                 handler = grpc.stream_stream_rpc_method_handler(self._claim)
             elif method.full_name == f"/{DISPATCHER}/WatchEvents":
                 handler = grpc.unary_stream_rpc_method_handler(self._watch_events)
             else:
-                handler = unary_handler(self._calls, method)
+                handler = unary_handler(self._calls, method, self._options.message)
             handlers.setdefault(method.service, {})[method.name] = handler
         return handlers
 
@@ -150,6 +151,15 @@ class RpcServer:
             async with contextlib.aclosing(self._watch.events(request)) as messages:
                 async for message in messages:
                     await context.write(message.SerializeToString())
+
+
+def _reflection_handler() -> Any:
+    servicer = reflection.aio.ReflectionServicer((*SERVICES, health_service.NAME, reflection.SERVICE_NAME))
+    return grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        reflection_pb2.ServerReflectionRequest.FromString,
+        reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
 
 
 @dataclass(slots=True)

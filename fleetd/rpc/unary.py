@@ -80,8 +80,8 @@ class Calls:
         )
 
 
-def unary(calls: Calls, method: Method) -> Handler:
-    """Return the handler of a unary method: bytes in, bytes out."""
+def unary(calls: Calls, method: Method, limit: int) -> Handler:
+    """Return the handler of a unary method: bytes in, at most `limit` bytes out."""
     name = f"{method.service}/{method.name}"
     serve, engine, running = method.serve, calls.engine, calls.running
 
@@ -106,7 +106,9 @@ def unary(calls: Calls, method: Method) -> Handler:
                 except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
                     problem = calls.problem(error, name, request_id)
                 else:
-                    return answer
+                    if len(answer) <= limit:
+                        return answer
+                    problem = _too_large(len(answer), limit)
             code, reason = problem.code, problem.reason
             await context.abort_with_status(grpc_status(problem))
             raise AssertionError  # abort_with_status always raises
@@ -122,8 +124,13 @@ def unary(calls: Calls, method: Method) -> Handler:
     return handle
 
 
-def unary_handler(calls: Calls, method: Method) -> Any:
-    return grpc.unary_unary_rpc_method_handler(unary(calls, method))
+def unary_handler(calls: Calls, method: Method, limit: int) -> Any:
+    return grpc.unary_unary_rpc_method_handler(unary(calls, method, limit))
+
+
+def _too_large(size: int, limit: int) -> Problem:
+    message = f"the answer has {size:,} bytes, more than {limit:,}: ask for less at once"
+    return Problem(Code.RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE", message)
 
 
 def _single(error: Exception) -> Exception:
