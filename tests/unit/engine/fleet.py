@@ -131,9 +131,11 @@ class Fleet:
 
     async def settle(self) -> None:
         """Let the engine do everything that can be done now."""
-        while await self.engine.step():
+        busy = True
+        while busy:
+            busy = await self.engine.step()
+            # Whoever was answered in this step gets a turn, and may ask for more.
             await asyncio.sleep(0)
-        await asyncio.sleep(0)
 
     async def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Await something that needs the engine to turn."""
