@@ -1,0 +1,130 @@
+"""The processes of the demo: one daemon and its agents, and the promise that none of them stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+
+DAEMON = (
+    "--set=agents.heartbeat_min=1s",  # a killed agent is missed within seconds
+    "--set=tasks.retry_initial=300ms",
+    "--set=drain.deadline=5s",
+)
+# Name, capabilities, program.
+AGENTS = {
+    "builder": (("python", "digest"), (sys.executable, str(PROGRAMS / "builder.py"))),
+    "linter": (("lint", "digest"), (sys.executable, str(PROGRAMS / "linter.py"))),
+    "text": (("text",), ("sh", str(PROGRAMS / "text.sh"))),
+}
+
+
+class Stage:
+    """`address` is where the daemon serves, `scratch` a directory for everything, removed at the end."""
+
+    def __init__(self) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="fleetd-demo-"))
+        self.address = ""
+        self.problems: list[str] = []
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+
+    async def __aenter__(self) -> Self:
+        try:
+            data = self.scratch / "data"
+            await self._start(
+                "daemon", str(BIN / "fleetd"), "serve", "--listen=127.0.0.1:0", f"--data-dir={data}", *DAEMON
+            )
+            self.address = await self._serving(data / "listen")
+            for name in AGENTS:
+                await self.start_agent(name)
+        except BaseException:
+            await self._stop_all()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stop_all()
+
+    async def start_agent(self, name: str) -> None:
+        capabilities, program = AGENTS[name]
+        flags = [f"--capability={one}" for one in capabilities]
+        await self._start(
+            name,
+            str(BIN / "fleet-agent"), "exec", f"--id={name}", f"--server={self.address}", "--concurrency=2", "--grace=2s", *flags, "--", *program,
+        )  # fmt: skip
+
+    async def kill_agent(self, name: str) -> None:
+        """As the kernel would when the memory is full: no goodbye."""
+        process = self._running.pop(name)
+        process.kill()
+        await process.wait()
+
+    async def _serving(self, listen: Path) -> str:
+        """The daemon writes its address when it is ready."""
+        async with asyncio.timeout(START_SECONDS):
+            while not listen.exists():  # noqa: ASYNC240 - one small local file
+                if self._running["daemon"].returncode is not None:
+                    raise RuntimeError((self.scratch / "daemon.log").read_text())
+                await asyncio.sleep(0.02)
+        return listen.read_text().strip()  # noqa: ASYNC240 - as above
+
+    async def _start(self, name: str, *command: str) -> None:
+        with (self.scratch / f"{name}.log").open("ab") as log:
+            self._running[name] = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Inherited by everything they start: the mark by which what is left over would be found.
+                env=os.environ | {"DEMO_SCRATCH": str(self.scratch)},
+                # Ctrl-C is for the demo, which then stops them in order.
+                start_new_session=True,
+            )
+
+    async def _stop_all(self) -> None:
+        """The agents first, so that they can say goodbye; `problems` tells what did not end as it should."""
+        for group in ([name for name in self._running if name != "daemon"], ["daemon"]):
+            await asyncio.gather(*(self._stop(name) for name in group if name in self._running))
+        self.problems += [f"still running: {one}" for one in self._left_over()]
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    async def _stop(self, name: str) -> None:
+        process = self._running.pop(name)
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                code = await process.wait()
+        except TimeoutError:
+            process.kill()
+            code = await process.wait()
+        if code != 0:
+            self.problems.append(f"{name} ended with exit code {code}")
+
+    def _left_over(self) -> list[str]:
+        """Processes that carry the stage's mark; found where there is a /proc."""
+        mark = f"DEMO_SCRATCH={self.scratch}".encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+                    found.append(f"{process.name} {command}")
+            except OSError:  # it has just ended, or is another user's
+                continue
+        return found
