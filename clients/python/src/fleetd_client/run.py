@@ -88,7 +88,7 @@ class Runs:
         if is_async:
             run.task = self._loop.create_task(self._drive(run, handler))
             self._tasks.add(run.task)
-            run.task.add_done_callback(self._tasks.discard)
+            run.task.add_done_callback(lambda task: self._over(run, task))
         else:
             self._pool.start(lambda: self._drive_plain(run, handler))
 
@@ -103,15 +103,18 @@ class Runs:
 
     async def _drive(self, run: Run, handler: Handler) -> None:
         try:
-            if run.why is None:
-                word = run.ended(await handler(run.context))
-            else:
-                word = run.raised(asyncio.CancelledError())
+            word = run.ended(await handler(run.context))
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - the daemon is told
             word = run.raised(error)
         finally:
             self._runs.pop(run.key, None)
         self._say(word)
+
+    def _over(self, run: Run, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # A task that is cancelled before its first step never enters its coroutine, which would have said so.
+        if self._runs.pop(run.key, None) is not None:
+            self._say(run.raised(asyncio.CancelledError()))
 
     def _drive_plain(self, run: Run, handler: Handler) -> None:
         try:

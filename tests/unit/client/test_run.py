@@ -1,0 +1,318 @@
+"""Runs of handlers: what they return and raise becomes a word, and they stop when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from fleetd_client import AgentFail, Artifact, Cancelled, Fatal, Result, Retry
+from fleetd_client.run import Runs
+from fleetd_client.session import Begin, Stop
+from fleetd_client.stubs import Checkpoint, Lease, Payload
+
+KEY = ("t", 3)
+
+
+class Desk:
+    """Runs one handler; collects its words."""
+
+    def __init__(self, *handlers, certain=lambda: True):
+        self.words: asyncio.Queue = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        by_type = {getattr(handler, "task_type", ""): handler for handler in handlers}
+        self.runs = Runs("a", by_type, self._say, certain)
+
+    def _say(self, report):
+        self._loop.call_soon_threadsafe(self.words.put_nowait, report)
+
+    def begin(self, **lease):
+        self.runs.apply([Begin(Lease(task_id=KEY[0], lease_epoch=KEY[1], **lease))])
+
+    def stop(self, why="cancel"):
+        self.runs.apply([Stop(KEY, why)])
+
+    async def word(self):
+        async with asyncio.timeout(10):
+            report = await self.words.get()
+        assert (report.task_id, report.lease_epoch) == KEY
+        return report
+
+
+def plainly(function):
+    """The same handler as a plain function."""
+
+    def plain(ctx):
+        return asyncio.run(function(ctx))
+
+    return plain
+
+
+@pytest.fixture(params=[lambda function: function, plainly], ids=["async", "plain"])
+def kind(request):
+    return request.param
+
+
+async def test_what_a_handler_returns_is_its_output(kind):
+    """T3, S2."""
+
+    async def work(ctx):
+        return {"upper": ctx.text.upper(), "json": ctx.json()}
+
+    desk = Desk(kind(work))
+    desk.begin(input=Payload(text='"a"', content_type="application/json"))
+    word = await desk.word()
+    assert word.complete.output.data == b'{"upper":"\\"A\\"","json":"a"}'
+
+
+async def test_a_result_brings_artifacts():
+    """T3."""
+
+    async def work(_ctx):
+        return Result(b"x", [Artifact(name="log", uri="file:///log", size=3)], content_type="image/png")
+
+    desk = Desk(work)
+    desk.begin()
+    word = await desk.word()
+    assert word.complete.output.content_type == "image/png"
+    assert word.complete.artifacts[0].name == "log"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (Fatal("broken input"), "LOGIC_ERROR", "broken input"),
+        (Retry("busy"), "AGENT_ERROR", "busy"),
+        (AgentFail("CONTEXT_EXCEEDED", "too long"), "CONTEXT_EXCEEDED", "too long"),
+        (KeyError("path"), "AGENT_ERROR", "KeyError: 'path'"),
+        (ValueError("name \udcff"), "AGENT_ERROR", "ValueError: name ?"),
+        (SystemExit(3), "AGENT_ERROR", "SystemExit: 3"),
+    ],
+)
+async def test_what_a_handler_raises_is_its_failure(kind, error, code, message):
+    """T2, S2."""
+
+    async def work(_ctx):
+        raise error
+
+    if kind is plainly and isinstance(error, SystemExit):
+
+        def handler(_ctx):
+            raise error
+    else:
+        handler = kind(work)
+    desk = Desk(handler)
+    desk.begin()
+    word = await desk.word()
+    assert (word.fail.code, word.fail.message) == (code, message)
+
+
+@pytest.mark.parametrize("value", [object(), Result({1}), float("inf"), "\ud800", bytes(5 * 1024 * 1024)])
+async def test_a_result_that_cannot_travel_is_a_failure_and_not_the_end_of_the_agent(value):
+    """S7."""
+
+    async def work(_ctx):
+        return value
+
+    desk = Desk(work)
+    desk.begin()
+    assert (await desk.word()).fail.code == "AGENT_ERROR"
+
+
+async def test_a_task_of_an_unknown_type_fails_in_words():
+    """T2."""
+
+    async def work(_ctx):
+        raise AssertionError("not for this type")
+
+    work.task_type = "known"
+    desk = Desk(work)
+    desk.begin(task_type="other")
+    assert "no handler for task type 'other'" in (await desk.word()).fail.message
+
+
+async def test_a_handler_of_a_type_comes_before_the_one_for_all():
+    """S2."""
+
+    async def special(_ctx):
+        return "special"
+
+    async def general(_ctx):
+        return "general"
+
+    special.task_type = "special"
+    desk = Desk(special, general)
+    desk.begin(task_type="special")
+    assert (await desk.word()).complete.output.text == "special"
+    desk.begin(task_type="else")
+    assert (await desk.word()).complete.output.text == "general"
+
+
+async def test_cancel_arrives_as_cancelled_error_and_is_confirmed():
+    """D4."""
+    begun = asyncio.Event()
+
+    async def work(ctx):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            assert ctx.cancelled
+            raise
+
+    desk = Desk(work)
+    desk.begin()
+    await begun.wait()
+    desk.stop()
+    assert (await desk.word()).WhichOneof("word") == "stopped"
+
+
+async def test_a_run_that_is_stopped_before_its_first_step_never_begins():
+    """D4."""
+
+    async def work(_ctx):
+        raise AssertionError("must not begin")
+
+    desk = Desk(work)
+    desk.begin()
+    desk.stop()
+    assert (await desk.word()).WhichOneof("word") == "stopped"
+
+
+async def test_a_result_that_a_cancelled_handler_still_returns_is_said():
+    """D4: the daemon decides what counts."""
+    begun = asyncio.Event()
+
+    async def work(_ctx):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "saved"
+
+    desk = Desk(work)
+    desk.begin()
+    await begun.wait()
+    desk.stop()
+    assert (await desk.word()).complete.output.text == "saved"
+
+
+async def test_a_plain_handler_sees_the_cancel_and_stops_at_its_next_check():
+    """D4."""
+    begun, told = threading.Event(), threading.Event()
+
+    def work(ctx):
+        assert not ctx.cancelled
+        begun.set()
+        told.wait(10)
+        ctx.check()
+        raise AssertionError("the check must raise")
+
+    desk = Desk(work)
+    desk.begin()
+    await asyncio.to_thread(begun.wait, 10)
+    desk.stop()
+    told.set()
+    assert (await desk.word()).WhichOneof("word") == "stopped"
+
+
+async def test_a_handler_that_cancels_itself_has_failed():
+    """D4: nobody asked for it."""
+
+    async def work(_ctx):
+        raise asyncio.CancelledError
+
+    async def plain(_ctx):
+        raise Cancelled
+
+    for handler in (work, plain):
+        desk = Desk(handler)
+        desk.begin()
+        assert (await desk.word()).fail.code == "AGENT_ERROR"
+
+
+async def test_a_run_whose_lease_is_no_longer_certain_is_given_back():
+    """D2: self-fencing of exclusive tasks."""
+    begun = asyncio.Event()
+
+    async def work(_ctx):
+        begun.set()
+        await asyncio.Event().wait()
+
+    desk = Desk(work)
+    desk.begin()
+    await begun.wait()
+    desk.stop("uncertain")
+    assert (await desk.word()).WhichOneof("word") == "release"
+
+
+async def test_the_context_tells_of_earlier_runs_and_of_the_lease():
+    """T3, D2."""
+    seen = {}
+
+    async def work(ctx):
+        seen.update(
+            data=ctx.checkpoint_data, steps=ctx.completed_steps, certain=ctx.lease_certain, attempt=ctx.attempt
+        )
+
+    desk = Desk(work, certain=lambda: False)
+    desk.begin(attempt=2, checkpoint=Checkpoint(data=b"half", completed_steps=["s1", "s2"]))
+    assert (await desk.word()).WhichOneof("word") == "complete"
+    assert seen == {"data": b"half", "steps": ("s1", "s2"), "certain": False, "attempt": 2}
+
+
+async def test_progress_and_checkpoints_are_said_while_it_runs(kind):
+    """T3."""
+
+    async def work(ctx):
+        ctx.progress(50, "half")
+        ctx.checkpoint(b"state", step_id="s1")
+
+    desk = Desk(kind(work))
+    desk.begin()
+    progress, checkpoint, last = [await desk.word() for _ in range(3)]
+    assert (progress.progress.percent, progress.progress.message) == (50, "half")
+    assert (checkpoint.checkpoint.data, checkpoint.checkpoint.step_id) == (b"state", "s1")
+    assert last.WhichOneof("word") == "complete"
+    assert not last.complete.HasField("output")
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda ctx: ctx.progress(101),
+        lambda ctx: ctx.progress(-1),
+        lambda ctx: ctx.checkpoint(bytes(1024 * 1024 + 1)),
+        lambda ctx: ctx.checkpoint(b"", step_id="s" * 257),
+    ],
+)
+async def test_a_word_beyond_its_limit_is_an_error_where_it_is_said(say):
+    """S7."""
+
+    async def work(ctx):
+        with pytest.raises(ValueError, match=r"must lie between|has at most"):
+            say(ctx)
+
+    desk = Desk(work)
+    desk.begin()
+    assert (await desk.word()).WhichOneof("word") == "complete"
+
+
+async def test_stopping_everything_waits_for_the_async_handlers_to_clean_up():
+    """D2."""
+    begun, cleaned = asyncio.Event(), []
+
+    async def work(_ctx):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append(True)
+
+    desk = Desk(work)
+    desk.begin()
+    await begun.wait()
+    await desk.runs.stop_all()
+    assert cleaned == [True]
