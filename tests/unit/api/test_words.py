@@ -1,0 +1,81 @@
+"""Reports into words."""
+
+import pytest
+
+from fleet.v1 import lease_pb2
+from fleetd.api.convert_leases import split, words_in
+from fleetd.api.limits import Limits
+from fleetd.core.task import Artifact, Payload
+from fleetd.core.words import Word, WordKind
+from fleetd.errors import InvalidArgument
+
+
+def word(**said):
+    report = lease_pb2.Report(**{"task_id": "t", "lease_epoch": 3, "report_id": 7, **said})
+    return words_in([report], Limits())[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "parts"),
+    [
+        ({"accept": {}}, WordKind.ACCEPT, {}),
+        ({"start": {}}, WordKind.START, {}),
+        ({"stopped": {}}, WordKind.STOPPED, {}),
+        ({"progress": {"percent": 40, "message": "m"}}, WordKind.PROGRESS, {"percent": 40, "message": "m"}),
+        ({"checkpoint": {"data": b"d", "step_id": "s"}}, WordKind.CHECKPOINT, {"data": b"d", "step_id": "s"}),
+        ({"release": {"reason": "r"}}, WordKind.RELEASE, {"message": "r"}),
+        (
+            {"complete": {"output": {"text": "o"}, "artifacts": [{"name": "n", "uri": "u", "size": 1}]}},
+            WordKind.COMPLETE,
+            {"output": Payload(b"o", "text/plain"), "artifacts": (Artifact("n", "u", 1),)},
+        ),
+        ({"fail": {"code": "C", "message": "m"}}, WordKind.FAIL, {"code": "C", "message": "m"}),
+    ],
+)
+def test_every_word_is_understood(said, kind, parts):
+    """T5, T6."""
+    assert word(**said) == Word("t", 3, kind, 7, **parts)
+
+
+@pytest.mark.parametrize(
+    ("said", "path"),
+    [
+        ({"task_id": "", "start": {}}, "task_id"),
+        ({"task_id": "x" * 129, "start": {}}, "task_id"),
+        ({"lease_epoch": 0, "start": {}}, "lease_epoch"),
+        ({}, "word"),
+        ({"progress": {"percent": 101}}, "progress.percent"),
+        ({"progress": {"message": "x" * 1_001}}, "progress.message"),
+        ({"checkpoint": {"data": b"x" * ((1 << 20) + 1)}}, "checkpoint.data"),
+        ({"checkpoint": {"step_id": "x" * 257}}, "checkpoint.step_id"),
+        ({"complete": {"output": {"data": b"x" * ((1 << 20) + 1)}}}, "complete.output"),
+        ({"complete": {"artifacts": [{"name": "a"}, {"name": "a"}]}}, "complete.artifacts[1].name"),
+        ({"complete": {"artifacts": [{"name": "a", "sha256": "AB"}]}}, "complete.artifacts[0].sha256"),
+        ({"complete": {"artifacts": [{"name": str(n)} for n in range(101)]}}, "complete.artifacts"),
+    ],
+)
+def test_a_bad_word_carries_its_refusal(said, path):
+    """S3, S7, T5."""
+    assert word(**said).refusal.startswith(f"{path}: ")
+
+
+def test_a_failure_is_heard_however_it_is_worded():
+    """F4: a run that failed must not go on because its report was too long."""
+    heard = word(fail={"code": "x" * 200, "message": "m" * 5_000})
+    assert (heard.code, len(heard.message), heard.refusal) == ("AGENT_ERROR", 4_096, "")
+
+
+def test_too_many_words_at_once_are_refused():
+    """S7."""
+    with pytest.raises(InvalidArgument, match="reports: must have at most 1,000 entries"):
+        words_in([lease_pb2.Report()] * 1_001, Limits())
+
+
+def test_messages_are_split_by_bytes_and_keep_their_order():
+    """S7."""
+    refs = [lease_pb2.LeaseRef(task_id="x" * 100, lease_epoch=n) for n in range(1, 11)]
+    parts = list(split(refs, 250))
+    assert [len(part) for part in parts] == [2] * 5
+    assert [ref for part in parts for ref in part] == refs
+    assert list(split([], 10)) == []
+    assert [len(part) for part in split(refs[:3], 1)] == [1, 1, 1]
