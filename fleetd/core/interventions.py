@@ -123,6 +123,8 @@ class Retry:
         task.queued_at = ledger.now
         if task.deadline:
             ledger.add_due(task, DueKind.DEADLINE, task.deadline)
+        if task.reserved_agent:
+            ledger.add_due(task, DueKind.RESERVATION, ledger.now + ledger.rules.reservation)
         ledger.enter_lane(task)
         ledger.event(task, EventType.TASK_REPLAYED, {"from": before.name, "reason": self.reason})
         ledger.changes.edges.append(
@@ -200,6 +202,8 @@ class Update:
             task.queued_at = max(ledger.now, task.run_at)
             if task.run_at:
                 ledger.add_due(task, DueKind.START, task.run_at)
+            if task.reserved_agent:
+                ledger.add_due(task, DueKind.RESERVATION, task.queued_at + ledger.rules.reservation)
         ledger.homeless.append((task, lane_key(task, spec.required_capabilities)))
 
 

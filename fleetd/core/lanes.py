@@ -8,7 +8,7 @@ strict FIFO by seq, so that a claim is a range scan of one lane; policy looks at
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -119,8 +119,9 @@ class LaneBook:
     def lane(self, lane_id: int) -> Lane:
         return self._lanes[lane_id]
 
-    def lanes(self) -> Iterator[Lane]:
-        return iter(self._lanes.values())
+    def lanes(self) -> list[Lane]:
+        """Return every lane; a copy, because a transaction may learn of lanes on another thread meanwhile."""
+        return list(self._lanes.values())
 
     def enter(self, lane_id: int, seq: int, queued_at: int) -> None:
         """Note that a task took its place in a lane."""

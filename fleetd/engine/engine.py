@@ -22,7 +22,6 @@ from fleetd.core.ledger import (
     Accepted,
     AgentChanged,
     Finished,
-    Keys,
     LeaseEnded,
     Ledger,
     Minute,
@@ -39,7 +38,7 @@ from fleetd.engine.outbox import Offer
 from fleetd.engine.recovery import recover
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
-from fleetd.engine.transaction import Command, Outcome, size_of, transaction
+from fleetd.engine.transaction import Command, Nothing, Outcome, size_of, transaction
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
 from fleetd.store.base import (
@@ -77,20 +76,6 @@ class _Waiting:
     answer: asyncio.Future[Any]
     then: Callable[[Any], object] | None
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A command that only proves that a transaction can be written."""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
-
-    def apply(self, ledger: Ledger) -> None:
-        return None
 
 
 class EngineStopped(Exception):
@@ -310,7 +295,11 @@ class Engine:
         busy = bool(batch or actions or turns)
         if batch or (self._dispatch_wanted and self.can_dispatch()):
             self._dispatch_wanted = False
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except BaseException:
+                self._reject(batch, Unavailable("STOPPED", "the daemon has stopped"))
+                raise
             busy = True
         _resolve(turns)
         if self._idle and not self._queue and not self.live_leases:
@@ -345,6 +334,8 @@ class Engine:
         try:
             outcome = await self._transact(batch)
         except StoreFull:
+            # Nothing else would look for work again when the store has room and nobody says anything.
+            self.sweeper.timers.set(("dispatch", ""), self.clock.now() + RETRY_INTERNAL)
             self._rollback(batch, Overloaded("STORE_FULL", "the store has no room; nothing was taken", 1_000))
         except (StoreBroken, EngineStopped) as error:
             self._rollback(batch, Unavailable("STORE_BROKEN", "the store cannot be used"))
@@ -460,10 +451,12 @@ class Engine:
             elif isinstance(effect, Finished):
                 self.feed.finished(effect.task.id)
             elif isinstance(effect, Started):
-                self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
+                if not effect.task.order:  # under an order its grace goes on
+                    self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
             elif isinstance(effect, Accepted):
                 self.sessions.accepted(effect.task.agent_id, effect.task.id)
-                self.sweeper.cancel_lease(effect.task.id)
+                if not effect.task.order:
+                    self.sweeper.cancel_lease(effect.task.id)
             elif isinstance(effect, Ordered):
                 self.sessions.ordered(effect.task)
                 self.sweeper.set_lease("grace", effect.task, now + self.rules.stop_grace)

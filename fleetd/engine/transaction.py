@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, SessionEnded
@@ -26,6 +27,20 @@ class Command(Protocol):
     def more(self, ledger: Ledger) -> Keys | None: ...
 
     def apply(self, ledger: Ledger) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A command that only proves that a transaction can be written."""
+
+    def keys(self) -> Keys:
+        return Keys()
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        return None
+
+    def apply(self, ledger: Ledger) -> None:
+        return None
 
 
 class Outcome(NamedTuple):
@@ -78,8 +93,8 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             task.lane = engine.lane_book.find(key)
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
-    for task in ledger.entered:
-        engine.lane_book.enter(task.lane, task.seq, task.queued_at)
+    for place in ledger.entered:
+        engine.lane_book.enter(place.lane, place.seq, place.queued_at)
     for lane in ledger.left:
         engine.lane_book.leave(lane)
     for effect in ledger.effects:
@@ -87,6 +102,9 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             engine.slot_book.give_back(effect.agent_id)
         elif isinstance(effect, (AgentChanged, SessionEnded)):
             engine.slot_book.close(effect.agent_id)
+    for agent_id in ledger.greeted:
+        # A lease given now would go to the session as it was before the hello.
+        engine.slot_book.close(agent_id)
 
 
 T = TypeVar("T")
