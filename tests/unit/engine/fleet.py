@@ -16,7 +16,7 @@ from fleetd.core.event import EventFilter, EventType
 from fleetd.core.settings import Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import RetryPolicy, Spec, Status, Task, TaskFilter
-from fleetd.core.words import Ack, Result, Word, WordKind
+from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.engine import Engine, EngineOptions
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Offer, Offers, OrderItem, OrdersItem
 from fleetd.engine.sessions import Session
@@ -87,6 +87,11 @@ class Agent:
         ack = next(ack for ack in self.acks if ack.report_id == word.report_id)
         self.acks.remove(ack)
         return ack
+
+    def saying(self, offer: Offer, kind: WordKind, **parts: Any) -> Say:
+        """Return the command that says one word about a lease, to be run with others."""
+        word = Word(offer.task.id, offer.lease_epoch, kind, **parts)
+        return Say(self.session.agent_id, self.session.epoch, (word,))
 
     async def start(self) -> Offer:
         """Take the next lease and start it."""
