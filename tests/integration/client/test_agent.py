@@ -13,9 +13,11 @@ import pytest
 
 from fleetd_client import (
     Agent,
+    FailedPrecondition,
     Fatal,
     FleetClient,
     FleetClientSync,
+    InvalidArgument,
     Result,
     SessionReplaced,
     content,
@@ -343,6 +345,58 @@ async def test_a_run_that_its_caller_cancels_hands_its_leases_back(daemon, clien
         await soon(run)
     back = await client.get(task.id)
     assert (back.status, back.attempt) == (PENDING, 0)
+
+
+async def test_without_the_daemon_exclusive_runs_stop_and_others_work_on(brisk, running, soon):
+    """D2: self-fencing, from the sending of the last acknowledged heartbeat."""
+    agent = Agent("worker", brisk.address, max_concurrency=2)
+    begun, fenced, uncertain = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
+
+    @agent.handler(task_type="exclusive")
+    async def exclusive(ctx):
+        begun.release()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not ctx.lease_certain:
+                fenced.set()
+            raise
+
+    @agent.handler
+    async def other(ctx):
+        begun.release()
+        assert ctx.lease_certain
+        await fenced.wait()
+        if not ctx.lease_certain and not ctx.cancelled:
+            uncertain.set()
+
+    running(agent)
+    async with FleetClient(brisk.address) as client:
+        await client.submit("mine alone", task_type="exclusive", exclusive=True)
+        await client.submit("anybody's")
+        await soon(begun.acquire())
+        await soon(begun.acquire())
+        brisk.signal(signal.SIGSTOP)
+        await soon(uncertain.wait())
+        brisk.signal(signal.SIGCONT)
+
+
+async def test_an_agent_the_daemon_refuses_ends_with_the_reason(daemon, client, running, soon):
+    """D1, S3: no reconnect can mend a bad name, nor being sent away."""
+    bad = Agent("no spaces allowed", daemon.address)
+    bad.handler(lambda ctx: None)
+    with pytest.raises(InvalidArgument) as refused:
+        await soon(running(bad))
+    assert refused.value.fields[0][0].endswith("agent_id")
+    good = Agent("worker", daemon.address)
+    good.handler(lambda ctx: None)
+    run = running(good)
+    task = await client.submit("first")
+    await client.wait(task.id, timeout=30)
+    await client.unregister_agent("worker")
+    with pytest.raises(FailedPrecondition) as sent_away:
+        await soon(run)
+    assert sent_away.value.reason == "UNREGISTERED"
 
 
 @pytest.fixture

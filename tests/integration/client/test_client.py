@@ -12,13 +12,13 @@ import pytest
 import fleetd_client
 from fleetd_client import (
     Aborted,
+    Agent,
     AlreadyExists,
     FailedPrecondition,
     FleetClient,
     FleetClientSync,
     InvalidArgument,
     NotFound,
-    Unavailable,
     task,
 )
 from fleetd_client.stubs import Priority, TaskStatus
@@ -120,17 +120,46 @@ async def test_a_watch_goes_on_over_a_restart_of_the_daemon_without_a_gap(daemon
     assert seen == [first.id, second.id]
 
 
-async def test_a_submission_survives_a_daemon_that_is_just_starting(daemon, client):
+async def test_a_submission_survives_a_restart_of_the_daemon(daemon):
     """T4, S2: repeated under one key until it is taken, once."""
-    await client.status()
-    await daemon.kill()
-    submitting = asyncio.create_task(client.submit("patient"))
-    await daemon.start()
-    try:
-        taken = await submitting
-    except Unavailable:  # the machine was slower than the tries last; what was not taken may be said again
-        taken = await client.submit("patient")
-    assert [one.id async for one in client.list()] == [taken.id]
+    refused, up = asyncio.Event(), asyncio.Event()
+
+    async def until_it_is_up(_seconds):
+        refused.set()
+        await up.wait()
+        await patient._channel.channel_ready()
+
+    async with FleetClient(daemon.address, sleep=until_it_is_up) as patient:
+        await patient.status()
+        await daemon.kill()
+        submitting = asyncio.create_task(patient.submit("patient"))
+        await refused.wait()
+        await daemon.start()
+        up.set()
+        taken = await asyncio.wait_for(submitting, 30)
+        assert [one.id async for one in patient.list()] == [taken.id]
+
+
+async def test_a_client_outlives_the_agent_whose_link_it_shares(daemon):
+    """S2."""
+    agent, begun = Agent("worker", daemon.address), asyncio.Event()
+
+    @agent.handler
+    async def work(_ctx):
+        begun.set()
+
+    run = asyncio.create_task(agent.run(signals=False))
+    async with FleetClient(daemon.address) as first:
+        await first.submit("begin")
+        await asyncio.wait_for(begun.wait(), 30)
+    async with FleetClient(daemon.address) as client:
+        waiting = await client.submit("nobody's", capabilities=["none"])
+        wait = asyncio.create_task(client.wait(waiting.id, timeout=30))
+        assert (await client.status()).connected_agents == 1
+        agent.drain()
+        assert await run == "finished"
+        await client.cancel(waiting.id)
+        assert (await wait).terminal
 
 
 async def test_the_synchronous_client_speaks_to_the_same_daemon(daemon):
