@@ -42,7 +42,7 @@ def execute(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="Program to run for each task.")],
     capability: Annotated[
         list[str] | None,
-        typer.Option(help="What the program can do. Can be passed multiple times."),
+        typer.Option(metavar="CAPABILITY", help="What the program can do. Can be passed multiple times."),
     ] = None,
     agent_id: Annotated[
         str, typer.Option("--id", metavar="NAME", help="Name in the fleet. [default: PROGRAM-HOST-PID]")

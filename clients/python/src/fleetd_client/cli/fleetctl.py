@@ -6,18 +6,31 @@ import os
 
 import typer
 
-from fleetd_client.cli import agents, doctor, events, figures, tasks
+from fleetd_client.cli import agents, doctor, events, figures, interventions, submission, tasks
 from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeout
 
-app = typer.Typer(
-    name="fleetctl",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(tasks.app, name="tasks")
-app.add_typer(agents.app, name="agents")
+
+def _group(name: str | None, text: str | None = None) -> typer.Typer:
+    """Plain help and plain errors: one line stays one line, in a log, too."""
+    return typer.Typer(
+        name=name,
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+app = _group("fleetctl")
+of_tasks = _group("tasks", "Submit tasks, follow them, change their fate.")
+of_agents = _group("agents", "See the agents and give them orders.")
+submission.register(of_tasks)
+tasks.register(of_tasks)
+interventions.register(of_tasks)
+agents.register(of_agents)
+app.add_typer(of_tasks)
+app.add_typer(of_agents)
 events.register(app)
 figures.register(app)
 doctor.register(app)
