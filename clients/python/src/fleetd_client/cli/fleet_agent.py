@@ -115,4 +115,6 @@ def execute(
 
 
 def main() -> None:
+    # grpc's own lines about lost connections are said better by ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()
