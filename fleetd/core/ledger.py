@@ -46,14 +46,6 @@ class DueKind:
     RESERVATION = 8
 
 
-class Place(NamedTuple):
-    """Where and since when a task waits; `queued_at` in epoch ms."""
-
-    lane: int
-    seq: int
-    queued_at: int
-
-
 class Edge(NamedTuple):
     """One line of lineage: `task` came from `from_task_id`."""
 
@@ -191,7 +183,7 @@ class Ledger:
         self.effects: list[Effect] = []
         self.figures = Minute()
         self.counts: dict[Status, int] = {}
-        self.entered: list[Place] = []
+        self.entered: dict[int, Task] = {}
         self.left: list[int] = []
         self.homeless: list[tuple[Task, LaneKey]] = []
         self.specs: dict[int, Spec] = {}
@@ -305,12 +297,13 @@ class Ledger:
     def enter_lane(self, task: Task) -> None:
         """Put a waiting task in its place."""
         task.queued = True
-        self.entered.append(Place(task.lane, task.seq, task.queued_at))
+        self.entered[task.seq] = task
 
     def leave_lane(self, task: Task) -> None:
         """Take a waiting task out of its place by other means than a claim."""
         task.queued = False
-        self.left.append(task.lane)
+        if self.entered.pop(task.seq, None) is None:
+            self.left.append(task.lane)
 
     def event(self, task: Task, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of the task."""

@@ -93,8 +93,8 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             task.lane = engine.lane_book.find(key)
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
-    for place in ledger.entered:
-        engine.lane_book.enter(place.lane, place.seq, place.queued_at)
+    for task in ledger.entered.values():
+        engine.lane_book.enter(task.lane, task.seq, task.queued_at)
     for lane in ledger.left:
         engine.lane_book.leave(lane)
     for effect in ledger.effects:
