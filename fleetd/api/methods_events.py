@@ -38,13 +38,31 @@ class EventMethods:
         return pb.ListEventsResponse(events=events, next_after_seq=page.position, end=page.end)
 
     async def reachable(self, after_seq: int) -> None:
-        """Raise OutOfRange EVENTS_TRIMMED when events after a seq are gone; 0 asks for whatever is left."""
-        oldest = await self._engine.store.oldest_event() if after_seq > 0 else 0
+        """
+        Raise OutOfRange when the log does not hold that position: EVENTS_TRIMMED when events after it are gone, EVENTS_AHEAD when it was
+        never reached, as after a restore: such a reader would wait in silence. 0 asks for whatever is left.
+        """
+        if after_seq <= 0:
+            return
+        if after_seq > self._engine.last_event_seq:
+            await self._refuse_ahead(after_seq)
+        oldest = await self._engine.store.oldest_event()
         if oldest and after_seq < oldest - 1:
             raise OutOfRange(
                 "EVENTS_TRIMMED",
                 f"events after {after_seq} are gone, the oldest one is {oldest}",
                 {"oldest_seq": str(oldest)},
+            )
+
+    async def _refuse_ahead(self, after_seq: int) -> None:
+        """Memory learns of a commit a moment after readers of the store can see it; so the store decides."""
+        page = await self._engine.store.list_events(EventFilter(), after_seq - 1, 1, EXAMINED)
+        if not page.events:
+            last = self._engine.last_event_seq
+            raise OutOfRange(
+                "EVENTS_AHEAD",
+                f"there is no event {after_seq} yet, the last one is {last}",
+                {"last_seq": str(last)},
             )
 
 

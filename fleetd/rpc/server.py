@@ -176,28 +176,28 @@ async def _surrounded(calls: Calls, context: Context, name: str, peer: str) -> A
     """Surround a stream as unary calls are: errors become statuses, and its end is a line of log unless it went well and is quiet."""
     began, line = perf_counter(), _Line()
     request_id = calls.request_id(context.invocation_metadata() or ())
-    code, reason = Code.OK, ""
+    code, problem = Code.OK, None
     task = asyncio.current_task()
     if task is not None:
         calls.running.add(task)
     try:
-        try:
-            yield line
-        except asyncio.CancelledError:
-            code = Code.CANCELLED
-            raise
-        except grpc.aio.BaseError:
-            # The peer is gone: a write failed, and there is nobody to tell.
-            code = Code.CANCELLED
-        except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
-            problem = calls.problem(error, name, request_id)
-            code, reason = problem.code, problem.reason
-            await context.abort_with_status(grpc_status(problem))
+        yield line
+    except asyncio.CancelledError:
+        code = Code.CANCELLED
+        raise
+    except grpc.aio.BaseError:
+        # The peer is gone: a write failed, and there is nobody to tell.
+        code = Code.CANCELLED
+    except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
+        problem = calls.problem(error, name, request_id)
+        code = problem.code
     finally:
         if task is not None:
             calls.running.discard(task)
-        if not line.quiet or reason:
-            calls.line(name, code, reason, began, peer, request_id)
+        if not line.quiet or problem is not None:
+            calls.line(name, code, problem.reason if problem else "", began, peer, request_id)
+    if problem is not None:
+        await context.abort_with_status(grpc_status(problem))
 
 
 def _bind(server: Any, listen: str) -> str:

@@ -96,9 +96,7 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
             running.add(task)
         try:
             if serve is None:
-                problem = Problem(
-                    Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{name} is not served by this version"
-                )
+                problem = _not_served(name)
             else:
                 try:
                     method.admit(engine.state)
@@ -110,8 +108,6 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
                         return answer
                     problem = _too_large(len(answer), limit)
             code, reason = problem.code, problem.reason
-            await context.abort_with_status(grpc_status(problem))
-            raise AssertionError  # abort_with_status always raises
         except asyncio.CancelledError:
             late = call.deadline is not None and engine.clock.now() >= call.deadline
             code = Code.DEADLINE_EXCEEDED if late else Code.CANCELLED
@@ -119,13 +115,20 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
         finally:
             if task is not None:
                 running.discard(task)
+            # Before the status goes out: whoever got an answer finds its line in the log.
             calls.line(name, code, reason, began, call.peer, request_id)
+        await context.abort_with_status(grpc_status(problem))
+        raise AssertionError  # abort_with_status always raises
 
     return handle
 
 
 def unary_handler(calls: Calls, method: Method, limit: int) -> Any:
     return grpc.unary_unary_rpc_method_handler(unary(calls, method, limit))
+
+
+def _not_served(name: str) -> Problem:
+    return Problem(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{name} is not served by this version")
 
 
 def _too_large(size: int, limit: int) -> Problem:

@@ -7,7 +7,7 @@ from fleet.v1 import dispatcher_pb2 as pb
 from fleet.v1 import lease_pb2, task_pb2
 from fleetd.api.limits import Limits
 from fleetd.rpc.claim import ClaimOptions
-from tests.integration.rpc.wire import AgentEnd, Wire, refused, until
+from tests.integration.rpc.wire import AgentEnd, refused, until
 
 PENDING, RUNNING, COMPLETED = (
     task_pb2.TASK_STATUS_PENDING,
@@ -206,25 +206,23 @@ async def test_an_agent_that_breaks_the_protocol_is_cut_off_and_counts_as_lost(w
     assert not wire.engine.sessions.get("agent-1").connected
 
 
-async def test_a_stream_without_a_hello_is_ended(tmp_path):
+async def test_a_stream_without_a_hello_is_ended(wires):
     """S7."""
-    wire = await Wire(tmp_path / "fleetd.db", claim=ClaimOptions(hello_timeout=1)).open()
+    wire = await wires(claim=ClaimOptions(hello_timeout=1))
     call = wire.dispatcher.Claim()
     code, message, _ = await refused(call.read())
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert message == "hello: must be the first message, within 0.001 s"
-    await wire.close()
 
 
-async def test_leases_are_split_into_messages_of_bounded_size(tmp_path):
+async def test_leases_are_split_into_messages_of_bounded_size(wires):
     """S7."""
-    wire = await Wire(tmp_path / "fleetd.db", limits=Limits(delivery=3_000)).open()
+    wire = await wires(limits=Limits(delivery=3_000))
     ids = [(await wire.submit(str(n), input={"data": b"x" * 1_000})).id for n in range(4)]
     agent = await wire.agent(max_concurrency=4)
     first, second = (await agent.read("leases")).leases, (await agent.read("leases")).leases
     assert [lease.task_id for lease in (*first.leases, *second.leases)] == ids
     assert len(first.leases) == 2
-    await wire.close()
 
 
 async def test_acknowledgements_keep_the_order_of_the_words(wire):

@@ -8,7 +8,7 @@ from fleet.v1 import health_pb2, router_pb2
 from fleet.v1.router_pb2_grpc import RouterStub
 from fleetd.api.table import Method
 from fleetd.core.submission import Submit
-from tests.integration.rpc.wire import Wire, refused, until
+from tests.integration.rpc.wire import refused, until
 
 
 def replace(wire, name, serve):
@@ -56,9 +56,9 @@ async def test_hopeless_requests_get_an_answer_that_fits_into_metadata(wire, let
     assert violations[-1].description.startswith("and ")
 
 
-async def test_overload_tells_when_to_come_back(tmp_path):
+async def test_overload_tells_when_to_come_back(wires):
     """S7: the queue holds one command, and nobody works on it."""
-    wire = await Wire(tmp_path / "fleetd.db", queue_limit=1, started=False).open()
+    wire = await wires(queue_limit=1, started=False)
     waiting = wire.engine.post(Submit(()))
     code, _, details = await refused(wire.dispatcher.SubmitTask(pb.SubmitTaskRequest(title="x")))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -66,7 +66,6 @@ async def test_overload_tells_when_to_come_back(tmp_path):
     assert details["RetryInfo"].retry_delay.ToMilliseconds() == 500
     await wire.engine.step()
     assert await waiting == []
-    await wire.close()
 
 
 async def test_a_draining_daemon_takes_no_new_work_but_answers(wire):
@@ -81,9 +80,9 @@ async def test_a_draining_daemon_takes_no_new_work_but_answers(wire):
     assert (await wire.health.GetStatus(health_pb2.GetStatusRequest())).state == 3
 
 
-async def test_a_defect_shows_its_incident_and_nothing_of_its_cause(tmp_path):
+async def test_a_defect_shows_its_incident_and_nothing_of_its_cause(wires):
     """S3: no internal text leaks; the log has it under the same incident."""
-    wire = Wire(tmp_path / "fleetd.db")
+    wire = await wires(opened=False)
 
     async def broken(request, call):
         raise ExceptionGroup("group", [KeyError("/secret/path")])
@@ -98,7 +97,6 @@ async def test_a_defect_shows_its_incident_and_nothing_of_its_cause(tmp_path):
     assert line["incident"] == incident
     assert isinstance(line["exc_info"], KeyError)
     assert wire.log.of("call")[-1]["code"] == "INTERNAL"
-    await wire.close()
 
 
 async def test_what_is_no_message_is_refused_as_such(wire):
@@ -117,9 +115,9 @@ async def test_a_request_above_its_limit_is_refused_with_the_limit(wire):
     assert "at most 65,536 bytes" in message
 
 
-async def test_an_answer_above_the_limit_asks_for_less(tmp_path):
+async def test_an_answer_above_the_limit_asks_for_less(wires):
     """S7."""
-    wire = Wire(tmp_path / "fleetd.db")
+    wire = await wires(opened=False)
 
     async def much(request, call):
         return pb.SubmitTaskRequest(description="x" * (9 << 20))
@@ -129,7 +127,6 @@ async def test_an_answer_above_the_limit_asks_for_less(tmp_path):
     code, _, details = await refused(wire.dispatcher.GetTask(pb.GetTaskRequest(task_id="x")))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert details["ErrorInfo"].reason == "ANSWER_TOO_LARGE"
-    await wire.close()
 
 
 async def test_the_router_is_not_served_yet(wire):
@@ -155,13 +152,21 @@ async def test_every_call_writes_one_line(wire):
     assert "secret" not in str(wire.log.lines)
 
 
-async def test_a_long_poll_answers_before_the_callers_deadline(wire):
-    """S7: the caller gets what is known instead of DEADLINE_EXCEEDED. The daemon's clock stands still here, so its own share of
-    the wait is what the deadline leaves.
-    """
-    task = await wire.submit()
-    answer = await wire.dispatcher.WaitTask(pb.WaitTaskRequest(task_id=task.id), timeout=1.0)
-    assert not answer.terminal
+async def test_a_method_knows_its_callers_deadline(wires):
+    """S7: long polls answer before it. The daemon's clock stands still, so only transport takes from the minute."""
+    wire = await wires(opened=False)
+    deadlines = []
+
+    async def note(request, call):
+        deadlines.append(call.deadline)
+        return pb.WaitTaskResponse()
+
+    replace(wire, "WaitTask", note)
+    await wire.open()
+    await wire.dispatcher.WaitTask(pb.WaitTaskRequest(), timeout=60.0)
+    await wire.dispatcher.WaitTask(pb.WaitTaskRequest())
+    assert wire.clock.now() < deadlines[0] <= wire.clock.now() + 60_000
+    assert deadlines[1] is None
 
 
 async def test_a_caller_that_goes_away_is_forgotten(wire):

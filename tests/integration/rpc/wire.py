@@ -103,7 +103,8 @@ class Wire:
         return self
 
     async def close(self) -> None:
-        await self.channel.close()
+        if self.channel is not None:
+            await self.channel.close()
         await self.server.stop(0)
         await self.engine.stop()
         await self.store.close()

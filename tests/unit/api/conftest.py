@@ -1,14 +1,28 @@
 """Fixtures of the tests of the methods."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from fleetd.api.limits import Limits
 from tests.unit.api.port import Port
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[Port]:
-    port = await Port().open()
-    yield port
-    await port.close()
+async def ports() -> AsyncIterator[Callable[[Limits], Awaitable[Port]]]:
+    """Make the methods with limits of the test's own."""
+    made: list[Port] = []
+
+    async def make(limits: Limits) -> Port:
+        made.append(Port(limits))
+        return await made[-1].open()
+
+    yield make
+    for port in made:
+        await port.close()
+
+
+@pytest.fixture
+async def port(ports: Callable[[Limits], Awaitable[Port]]) -> Port:
+    """The methods with the limits as they are."""
+    return await ports(Limits())

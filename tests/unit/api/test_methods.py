@@ -8,7 +8,6 @@ from fleet.v1 import event_pb2, task_pb2
 from fleetd.api.calls import Call
 from fleetd.api.limits import Limits
 from fleetd.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, OutOfRange, WrongState
-from tests.unit.api.port import Port
 
 PENDING, RUNNING, COMPLETED, CANCELLED = (
     task_pb2.TASK_STATUS_PENDING,
@@ -106,15 +105,14 @@ async def test_pages_hold_every_task_once_newest_first(port):
     assert seen == ids[::-1]
 
 
-async def test_a_page_is_cut_where_it_would_grow_too_large():
+async def test_a_page_is_cut_where_it_would_grow_too_large(ports):
     """S7."""
-    port = await Port(Limits(delivery=3_000)).open()
+    port = await ports(Limits(delivery=3_000))
     ids = [(await port.submit("x", description="y" * 1_000)).id for _ in range(5)]
     page = await port("ListTasks", page_size=5)
     assert [task.id for task in page.tasks] == ids[:2:-1]
     rest = await port("ListTasks", page_size=5, page_token=page.next_page_token)
     assert [task.id for task in rest.tasks] == ids[2:0:-1]
-    await port.close()
 
 
 async def test_a_page_token_of_another_filter_is_refused(port):
@@ -386,6 +384,15 @@ async def test_resuming_from_before_the_log_is_out_of_range(port):
     assert [event.seq for event in (await port("ListEvents")).events] == [3]
 
 
+async def test_a_position_that_was_never_reached_is_out_of_range(port):
+    """T8: after a restore, a watcher would wait in silence for events that come under numbers it has passed."""
+    await port.submit()
+    assert (await port("ListEvents", after_seq=1)).end
+    with pytest.raises(OutOfRange) as caught:
+        await port("ListEvents", after_seq=2)
+    assert (caught.value.reason, caught.value.metadata) == ("EVENTS_AHEAD", {"last_seq": "1"})
+
+
 async def test_agents_register_and_are_listed_by_every_part(port):
     """D1."""
     agent = {"agent_id": "a", "agent_type": "t", "capabilities": ["code:rust"], "labels": {"x": "y"}}
@@ -471,16 +478,15 @@ async def test_a_claim_repeated_with_its_request_id_returns_the_same_leases(port
     assert [lease.task_id for lease in first.leases] == [lease.task_id for lease in again.leases]
 
 
-async def test_a_claim_returns_what_fits_into_one_answer_and_hands_the_rest_back():
+async def test_a_claim_returns_what_fits_into_one_answer_and_hands_the_rest_back(ports):
     """S7, T5."""
-    port = await Port(Limits(delivery=3_000)).open()
+    port = await ports(Limits(delivery=3_000))
     ids = [(await port.submit(str(n), input={"data": b"x" * 1_000})).id for n in range(4)]
     answer = await port("ClaimTasks", agent_id="a", max_tasks=4)
     assert [lease.task_id for lease in answer.leases] == ids[:2]
     for task_id in ids[2:]:
         task = await port("GetTask", task_id=task_id)
         assert (task.status, task.attempt) == (PENDING, 0)
-    await port.close()
 
 
 async def test_a_bad_claim_names_its_fields(port):
