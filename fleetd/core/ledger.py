@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fleetd.core.agent import Agent
 from fleetd.core.event import Event, EventType
 from fleetd.core.lanes import LaneKey
+from fleetd.core.limits import GateKey, GateRule, Gates
 from fleetd.core.settings import Rules
 from fleetd.core.task import (
     MOVES,
@@ -44,6 +45,7 @@ class DueKind:
     START_BY = 2
     DEADLINE = 4
     RESERVATION = 8
+    REPLAY = 16
 
 
 class Edge(NamedTuple):
@@ -54,6 +56,16 @@ class Edge(NamedTuple):
     from_task_id: str
     at: int
     detail: str
+
+
+class Audit(NamedTuple):
+    """One line of the audit log: who did what to what, and why; written before the act, in its transaction."""
+
+    at: int
+    actor: str
+    action: str
+    target: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -104,12 +116,15 @@ class Changes:
     edges: list[Edge] = field(default_factory=list)
     agents: dict[str, Agent] = field(default_factory=dict)
     agents_removed: list[str] = field(default_factory=list)
+    rules: dict[GateKey, GateRule] = field(default_factory=dict)
+    audits: list[Audit] = field(default_factory=list)
 
 
 class LeaseEnded(NamedTuple):
     """Effect: the agent no longer holds the lease; `tell` when it does not know yet."""
 
     task_id: str
+    lane: int
     agent_id: str
     session_epoch: int
     lease_epoch: int
@@ -154,7 +169,14 @@ class SessionEnded(NamedTuple):
     reason: str
 
 
-Effect = LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
+class RuleChanged(NamedTuple):
+    """Effect: a limit, weight or pause was changed."""
+
+    key: GateKey
+    rule: GateRule
+
+
+Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
 
 
 class Keys(NamedTuple):
@@ -174,11 +196,13 @@ class Ledger:
     """Rows and changes of one transaction. `now` in epoch milliseconds; `draw` returns uniform numbers in [0, 1)."""
 
     def __init__(
-        self, now: int, rules: Rules, agents: Mapping[str, Agent], draw: Callable[[], float]
+        self, now: int, rules: Rules, agents: Mapping[str, Agent], gates: Gates, draw: Callable[[], float]
     ) -> None:
         self.now = now
         self.rules = rules
         self.draw = draw
+        self.gates = gates
+        self.waiting: dict[str, int] = {}
         self.changes = Changes()
         self.effects: list[Effect] = []
         self.figures = Minute()
@@ -265,6 +289,7 @@ class Ledger:
         self.specs[task.seq] = new.spec
         self.counts[task.status] = self.counts.get(task.status, 0) + 1
         self.figures.submitted += 1
+        self.waiting[task.org_id] = self.waiting.get(task.org_id, 0) + 1
         self.homeless.append((task, lane))
 
     def move(self, task: Task, status: Status) -> None:
@@ -278,6 +303,9 @@ class Ledger:
         counts[status] = counts.get(status, 0) + 1
         if task.queued:
             self.leave_lane(task)
+        if Status.PENDING in (status, task.status):
+            change = 1 if status is Status.PENDING else -1
+            self.waiting[task.org_id] = self.waiting.get(task.org_id, 0) + change
         task.status = status
         if status in TERMINAL:
             task.finished_at = self.now

@@ -183,8 +183,18 @@ def dead_letter(ledger: Ledger, task: Task, reason: str, message: str) -> None:
     """Attempts, time or luck are exhausted; `reason` names the limit."""
     task.error_code = task.error_code or reason
     task.error_message = task.error_message or message
+    task.dead_reason = reason
     ledger.move(task, Status.DEAD_LETTER)
     ledger.figures.dead_letter += 1
+    rules = ledger.rules
+    if (
+        rules.auto_replay
+        and task.replays < rules.replay_limit
+        and failover.verdict(task.error_code).retryable
+    ):
+        # F5: 5 min × 2^replays, at most an hour.
+        wait = min(rules.auto_replay_max, rules.auto_replay_after * 2**task.replays)
+        ledger.add_due(task, DueKind.REPLAY, ledger.now + wait)
     payload = {"reason": reason, "message": message, "code": task.error_code, "attempts": task.attempt}
     ledger.event(task, EventType.TASK_DEAD_LETTERED, payload)
 
@@ -312,4 +322,6 @@ def _blame(ledger: Ledger, task: Task, *, blames_agent: bool) -> None:
 def _end_lease(ledger: Ledger, task: Task, *, tell: bool = False) -> None:
     task.order, task.order_at = Order.NONE, 0
     task.accepted = False
-    ledger.effects.append(LeaseEnded(task.id, task.agent_id, task.session_epoch, task.lease_epoch, tell))
+    ledger.effects.append(
+        LeaseEnded(task.id, task.lane, task.agent_id, task.session_epoch, task.lease_epoch, tell)
+    )

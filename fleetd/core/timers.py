@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetd.core import runs
+from fleetd.core.deadletters import replay
 from fleetd.core.ledger import Due, DueKind, Keys, Ledger, Ordered, lane_key
 from fleetd.core.task import Order, Status, Task
 
@@ -36,6 +37,9 @@ class FireDue:
                 _start_delayed(ledger, task)
             elif entry.kind == DueKind.START_BY:
                 _start_by_passed(ledger, task)
+            elif entry.kind == DueKind.REPLAY:
+                if task.status is Status.DEAD_LETTER and task.replays < ledger.rules.replay_limit:
+                    replay(ledger, task, "automatic")
             elif entry.kind == DueKind.DEADLINE:
                 _deadline_passed(ledger, task)
             else:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from fleetd.clock import Clock
 from fleetd.core.agent import Agent
+from fleetd.core.audit import Nothing
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import (
     Accepted,
@@ -27,8 +28,10 @@ from fleetd.core.ledger import (
     Ledger,
     Minute,
     Ordered,
+    RuleChanged,
     Started,
 )
+from fleetd.core.limits import Gates
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Status, Task
@@ -79,20 +82,6 @@ class _Waiting:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A command that only proves that a transaction can be written."""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
-
-    def apply(self, ledger: Ledger) -> None:
-        return None
-
-
 class EngineStopped(Exception):
     """The engine had to stop because it could not learn whether a transaction was written; restart the daemon."""
 
@@ -115,7 +104,8 @@ class Engine:
         self.options = options or EngineOptions()
         self.feed = Feed()
         self.figures = Figures()
-        self.lane_book = LaneBook()
+        self.gates = Gates()
+        self.lane_book = LaneBook(self.gates, rules.ageing)
         self.slot_book = SlotBook()
         self.agents: dict[str, Agent] = {}
         self.sweeper = Sweeper(self)
@@ -371,7 +361,9 @@ class Engine:
         def script() -> Script[Outcome]:
             self._forget()
             outcomes.clear()
-            ledger = Ledger(self.clock.wall(), self.rules, self.agents, self._random.random)
+            wall = self.clock.wall()
+            self.lane_book.begin(wall)
+            ledger = Ledger(wall, self.rules, self.agents, self.gates, self._random.random)
             outcome = yield from transaction(self, ledger, [waiting.command for waiting in batch], number)
             outcomes.append(outcome)
             return outcome
@@ -397,6 +389,7 @@ class Engine:
 
     def _forget(self) -> None:
         """Take back what an unfinished transaction did to memory."""
+        self.gates.rollback()
         self.lane_book.rollback()
         self.slot_book.rollback()
 
@@ -424,6 +417,7 @@ class Engine:
         ledger = outcome.ledger
         self.lane_book.commit()
         self.slot_book.commit()
+        self.gates.commit()
         self.agents.update(ledger.changed_agents)
         for agent_id in ledger.removed_agents:
             if agent_id not in ledger.changed_agents:
@@ -467,6 +461,8 @@ class Engine:
             elif isinstance(effect, Ordered):
                 self.sessions.ordered(effect.task)
                 self.sweeper.set_lease("grace", effect.task, now + self.rules.stop_grace)
+            elif isinstance(effect, RuleChanged):
+                self._dispatch_wanted = True
             elif isinstance(effect, AgentChanged):
                 changed[effect.agent_id] = None
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, SessionEnded
+from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, RuleChanged, SessionEnded
 from fleetd.core.submission import Submit
 from fleetd.core.task import Status
 from fleetd.core.words import Say
@@ -62,6 +62,7 @@ def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], num
             changes = ledger.take_changes()
             written.append(changes)
             yield Write(changes)
+            _count_waiting(engine, ledger)
     yield Mark(number, ledger.now // MINUTE, ledger.figures, ledger.counts)
     return Outcome(ledger, answers, claimed, written)
 
@@ -79,14 +80,27 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
     for task in ledger.entered:
-        engine.lane_book.enter(task.lane, task.seq, task.queued_at)
+        engine.lane_book.enter(task.lane, task.place, task.queued_at)
+    _count_waiting(engine, ledger)
     for lane in ledger.left:
         engine.lane_book.leave(lane)
     for effect in ledger.effects:
         if isinstance(effect, LeaseEnded):
             engine.slot_book.give_back(effect.agent_id)
+            gates = engine.lane_book.lane(effect.lane).gates
+            engine.gates.leave(gates)
+            for gate in gates:
+                engine.lane_book.reopen(gate)
+        elif isinstance(effect, RuleChanged):
+            engine.lane_book.reopen(engine.gates.set_rule(effect.key, effect.rule))
         elif isinstance(effect, (AgentChanged, SessionEnded)):
             engine.slot_book.close(effect.agent_id)
+
+
+def _count_waiting(engine: Engine, ledger: Ledger) -> None:
+    for org_id, change in ledger.waiting.items():
+        engine.gates.wait(org_id, change)
+    ledger.waiting.clear()
 
 
 T = TypeVar("T")

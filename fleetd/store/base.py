@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fleetd.core.agent import Agent
+from fleetd.core.audit import AuditLine
 from fleetd.core.event import Event, EventFilter
 from fleetd.core.lanes import LaneKey
+from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
 
@@ -38,10 +40,11 @@ class Loaded:
 
 
 class Heads(NamedTuple):
-    """Read the first `limit` queued tasks of a lane in order of seq. Result: list[Task]."""
+    """Read the first `limit` queued tasks of a lane with a place beyond `after`, in order of place. Result: list[Task]."""
 
     lane: int
     limit: int
+    after: int = 0
 
 
 class Parts(NamedTuple):
@@ -111,7 +114,10 @@ class LaneRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures."""
+    """
+    Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
+    their PENDING tasks that hold no place in a lane.
+    """
 
     daemon_id: str
     generation: int
@@ -120,6 +126,8 @@ class Snapshot:
     agents: list[Agent]
     lanes: list[LaneRow]
     live: list[Task]
+    delayed: Mapping[str, int]
+    rules: Mapping[GateKey, GateRule]
     counts: Mapping[Status, int]
     totals: Minute
     minutes: Mapping[int, Minute]
@@ -149,6 +157,24 @@ class EventPage:
     events: list[Event]
     position: int
     end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events. 0 = keep for ever."""
+
+    tasks_before: int = 0
+    dead_before: int = 0
+    events_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Rows that left; `more` when the limit was reached."""
+
+    tasks: int = 0
+    events: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +234,18 @@ class Store(Protocol):
 
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
         """Return edges (task id, edge) that start or end at the task, oldest first."""
+        ...
+
+    async def count_ahead(self, lane: int, place: int, limit: int) -> int:
+        """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
+        ...
+
+    async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
+        """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
+        ...
+
+    async def trim(self, retention: Retention, limit: int) -> Trimmed:
+        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own. Raises StoreFull."""
         ...
 
     async def status(self) -> StoreStatus:
