@@ -95,16 +95,16 @@ class Agent:
             return AgentStatus.ERROR
         return AgentStatus.RUNNING if held else AgentStatus.IDLE
 
-    def ceiling(self, wanted: int, now: int, trial_after: int) -> int:
+    def ceiling(self, wanted: int, *, trial: bool) -> int:
         """
         Return how many leases the agent may hold when it asks for `wanted` (D2).
 
-        An agent in ERROR gets one trial task once `trial_after` ms have passed; one that is stopped, draining or restarting gets none.
+        An agent in ERROR gets one task on `trial`, once it has waited for it; one that is stopped, draining or restarting gets none.
         """
         if self.stopped or self.draining or self.order in (AgentOrder.STOP, AgentOrder.RESTART):
             return 0
         if self.error_since:
-            return min(1, wanted) if now >= self.error_since + trial_after else 0
+            return min(1, wanted) if trial else 0
         return wanted
 
     def retire_incarnation(self) -> None:

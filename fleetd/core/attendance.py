@@ -22,7 +22,7 @@ class LeaseRef(NamedTuple):
 
 
 class Attached(NamedTuple):
-    """Answer of Attach: the session as it stands, and the leases of it that stand."""
+    """Answer of Attach: the session as the hello left it, and the leases of it that stood then."""
 
     agent: Agent
     resumed: bool
@@ -69,8 +69,10 @@ class Attach:
             if self.kind is SessionKind.UNARY:
                 agent.spec = self.spec
             return self._open(ledger, agent, resumed=True)
-        if agent.session_open:
+        if agent.incarnation != self.incarnation:
+            # Also when its session was lost before: cut off for a while, it must not come back and take over in its turn.
             agent.retire_incarnation()
+        if agent.session_open:
             _lose_all(ledger, agent_id, "replaced by a new process of the agent")
             ledger.effects.append(SessionEnded(agent_id, agent.session_epoch, "SESSION_REPLACED"))
         agent.spec = self.spec
@@ -93,6 +95,7 @@ class Attach:
         agent.last_heartbeat_at = ledger.now
         agent.lease_duration = self.lease_duration
         agent_id = agent.spec.agent_id
+        ledger.greeted[agent_id] = None
         if not resumed:
             agent.session_epoch += 1
             agent.session_open = True
@@ -101,7 +104,7 @@ class Attach:
             payload = {"session_epoch": agent.session_epoch, "capabilities": list(agent.spec.capabilities)}
             ledger.agent_event(agent_id, EventType.AGENT_REGISTERED, payload)
         held = [task for task in ledger.held_by(agent_id) if task.session_epoch == agent.session_epoch]
-        return Attached(agent, resumed, held)
+        return Attached(agent.copy(), resumed, held)
 
 
 class Leaving(StrEnum):
@@ -115,12 +118,17 @@ class Leaving(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndSession:
-    """End a session if it is still the one meant. Answer: number of leases that went back."""
+    """
+    End a session if it is still the one meant. Answer: number of leases that went back.
+
+    An agent that said hello in the same transaction is not lost. `heard_at`: when it was heard last, epoch ms, 0 = now.
+    """
 
     agent_id: str
     session_epoch: int
     why: Leaving
     reason: str = ""
+    heard_at: int = 0
 
     def keys(self) -> Keys:
         return Keys(held_by=(self.agent_id,))
@@ -132,6 +140,9 @@ class EndSession:
         known = ledger.agent(self.agent_id)
         if known is None or not known.session_open or known.session_epoch != self.session_epoch:
             return 0
+        if self.why is Leaving.LOST and self.agent_id in ledger.greeted:
+            return 0
+        ledger.change_agent(self.agent_id).last_heartbeat_at = self.heard_at or ledger.now
         return _end(ledger, self.agent_id, self.why, self.reason)
 
 
@@ -248,9 +259,10 @@ class ConfirmOrders:
 
 @dataclass(frozen=True, slots=True)
 class EndDrain:
-    """The deadline of a drain, stop or restart has passed: what still runs is ordered back. Answer: None."""
+    """The `deadline` (epoch ms) of a drain, stop or restart has passed: what still runs is ordered back. Answer: None."""
 
     agent_id: str
+    deadline: int
 
     def keys(self) -> Keys:
         return Keys(held_by=(self.agent_id,))
@@ -260,7 +272,7 @@ class EndDrain:
 
     def apply(self, ledger: Ledger) -> None:
         agent = ledger.agent(self.agent_id)
-        if agent is None or not agent.order_deadline or agent.order_deadline > ledger.now:
+        if agent is None or agent.order_deadline != self.deadline:
             return
         ledger.change_agent(self.agent_id).order_deadline = 0
         for task in ledger.held_by(self.agent_id):

@@ -135,6 +135,8 @@ def fresh_start(ledger: Ledger, task: Task) -> None:
     task.queued_at = ledger.now
     if task.deadline:
         ledger.add_due(task, DueKind.DEADLINE, task.deadline)
+    if task.reserved_agent:
+        ledger.add_due(task, DueKind.RESERVATION, ledger.now + ledger.rules.reservation)
 
 
 class Updated(NamedTuple):
@@ -206,6 +208,8 @@ class Update:
             task.queued_at = max(ledger.now, task.run_at)
             if task.run_at:
                 ledger.add_due(task, DueKind.START, task.run_at)
+            if task.reserved_agent:
+                ledger.add_due(task, DueKind.RESERVATION, task.queued_at + ledger.rules.reservation)
         ledger.homeless.append((task, lane_key(task, spec.required_capabilities)))
 
 

@@ -11,7 +11,6 @@ org's virtual time (start-time fair queueing: a lease costs 1/weight; P. Goyal e
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -143,8 +142,9 @@ class LaneBook:
     def lane(self, lane_id: int) -> Lane:
         return self._lanes[lane_id]
 
-    def lanes(self) -> Iterator[Lane]:
-        return iter(self._lanes.values())
+    def lanes(self) -> list[Lane]:
+        """Return every lane; a copy, because a transaction may learn of lanes on another thread meanwhile."""
+        return list(self._lanes.values())
 
     def begin(self, now: int) -> None:
         """Open a transaction at `now` (epoch ms): heads that have waited long enough rise by a step."""

@@ -48,6 +48,14 @@ class DueKind:
     REPLAY = 16
 
 
+class Place(NamedTuple):
+    """Where and since when a task waits; `queued_at` in epoch ms."""
+
+    lane: int
+    place: int
+    queued_at: int
+
+
 class Edge(NamedTuple):
     """One line of lineage: `task` came from `from_task_id`."""
 
@@ -207,13 +215,14 @@ class Ledger:
         self.effects: list[Effect] = []
         self.figures = Minute()
         self.counts: dict[Status, int] = {}
-        self.entered: list[Task] = []
+        self.entered: list[Place] = []
         self.left: list[int] = []
         self.homeless: list[tuple[Task, LaneKey]] = []
         self.specs: dict[int, Spec] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
         self.next_seq = 1
+        self.greeted: dict[str, None] = {}
         self.changed_agents: dict[str, Agent] = {}
         self.removed_agents: set[str] = set()
         self._agents = agents
@@ -324,7 +333,7 @@ class Ledger:
     def enter_lane(self, task: Task) -> None:
         """Put a waiting task in its place."""
         task.queued = True
-        self.entered.append(task)
+        self.entered.append(Place(task.lane, task.place, task.queued_at))
 
     def leave_lane(self, task: Task) -> None:
         """Take a waiting task out of its place by other means than a claim."""

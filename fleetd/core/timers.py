@@ -31,6 +31,8 @@ class FireDue:
             if task is None or not task.due & entry.kind:
                 ledger.changes.due_done.append((entry.task_seq, entry.kind))
                 continue
+            if entry.kind == DueKind.START and entry.at != task.run_at:
+                continue  # replaced by another start in the same transaction
             ledger.clear_due(task, entry.kind)
             ledger.touch(task)
             if entry.kind == DueKind.START:
@@ -55,8 +57,7 @@ def _start_delayed(ledger: Ledger, task: Task) -> None:
 
 def _start_by_passed(ledger: Ledger, task: Task) -> None:
     if task.status in (Status.PENDING, Status.BLOCKED):
-        task.error_code = "TASK_TIMEOUT"
-        runs.dead_letter(ledger, task, "TASK_TIMEOUT", "not started within schedule_to_start")
+        _out_of_time(ledger, task, "not started within schedule_to_start")
     elif task.status is Status.ASSIGNED:
         # The offer may still come back unaccepted: look again when it must have.
         ledger.add_due(task, DueKind.START_BY, ledger.now + ledger.rules.offer_timeout)
@@ -64,11 +65,15 @@ def _start_by_passed(ledger: Ledger, task: Task) -> None:
 
 def _deadline_passed(ledger: Ledger, task: Task) -> None:
     if task.status in (Status.PENDING, Status.BLOCKED):
-        task.error_code = "TASK_TIMEOUT"
-        runs.dead_letter(ledger, task, "TASK_TIMEOUT", "the deadline has passed")
+        _out_of_time(ledger, task, "the deadline has passed")
     elif task.live and task.order in (Order.NONE, Order.RELEASE):
         runs.order(ledger, task, Order.TIMEOUT, "the deadline has passed")
         ledger.effects.append(Ordered(task))
+
+
+def _out_of_time(ledger: Ledger, task: Task, message: str) -> None:
+    task.error_code, task.error_message = "TASK_TIMEOUT", message
+    runs.dead_letter(ledger, task, "TASK_TIMEOUT", message)
 
 
 def _reservation_over(ledger: Ledger, task: Task) -> None:

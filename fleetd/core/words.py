@@ -139,9 +139,9 @@ def _act(ledger: Ledger, task: Task, word: Word) -> Result:
     elif kind is WordKind.FAIL:
         runs.fail(ledger, task, word.code or "AGENT_ERROR", word.message, word.output, word.artifacts)
     elif kind is WordKind.PROGRESS:
-        _progress(ledger, task, word)
+        return _progress(ledger, task, word)
     elif kind is WordKind.CHECKPOINT:
-        _checkpoint(ledger, task, word)
+        return _checkpoint(ledger, task, word)
     elif kind is WordKind.RELEASE:
         runs.release(ledger, task, word.message or "released by the agent")
     else:
@@ -149,21 +149,31 @@ def _act(ledger: Ledger, task: Task, word: Word) -> Result:
     return Result.ACCEPTED
 
 
-def _progress(ledger: Ledger, task: Task, word: Word) -> None:
+def _progress(ledger: Ledger, task: Task, word: Word) -> Result:
     """Keep the newest; write an event at most once a second (T8)."""
     if task.status is Status.ASSIGNED:
         runs.start(ledger, task)
+    elif (task.progress, task.progress_message) == (word.percent, word.message) and task.progress_at:
+        return Result.DUPLICATE
     task.progress, task.progress_message = word.percent, word.message
-    if ledger.now - task.progress_at >= ledger.rules.progress_interval:
+    # Written before now, or after it: then the wall clock was set back.
+    if not 0 <= ledger.now - task.progress_at < ledger.rules.progress_interval:
         task.progress_at = ledger.now
         ledger.event(task, EventType.TASK_PROGRESS, {"percent": word.percent, "message": word.message})
     ledger.touch(task)
+    return Result.ACCEPTED
 
 
-def _checkpoint(ledger: Ledger, task: Task, word: Word) -> None:
+def _checkpoint(ledger: Ledger, task: Task, word: Word) -> Result:
+    before = ledger.checkpoints.get(task.seq)
     if task.status is Status.ASSIGNED:
         runs.start(ledger, task)
-    before = ledger.checkpoints.get(task.seq)
+    elif (
+        before
+        and before.saved_at >= task.started_at
+        and (before.data, before.step_id) == (word.data, word.step_id)
+    ):
+        return Result.DUPLICATE
     steps = before.completed_steps if before else ()
     if word.step_id and word.step_id not in steps:
         steps = (*steps, word.step_id)
@@ -171,6 +181,7 @@ def _checkpoint(ledger: Ledger, task: Task, word: Word) -> None:
     ledger.checkpoints[task.seq] = ledger.changes.checkpoints[task.seq] = checkpoint
     ledger.touch(task)
     ledger.event(task, EventType.TASK_CHECKPOINTED, {"step_id": word.step_id, "bytes": len(word.data)})
+    return Result.ACCEPTED
 
 
 def _why_lost(task: Task, word: Word, agent_id: str) -> str:

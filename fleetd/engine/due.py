@@ -23,7 +23,8 @@ class DueWindow:
     def __init__(self) -> None:
         self._heap: list[tuple[int, Due]] = []
         self._horizon = 0
-        self._known: set[Due] = set()
+        self._at: dict[tuple[int, int], int] = {}
+        self._deadlines_after = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -44,13 +45,17 @@ class DueWindow:
         for entry in entries:
             if entry.at < self._horizon:
                 self._push(entry, now, wall)
+            else:
+                self._at.pop((entry.task_seq, entry.kind), None)
         if len(self._heap) > 4 * WINDOW:
-            self._heap = heapq.nsmallest(2 * WINDOW, self._heap)
-            self._known = {entry for _, entry in self._heap}
+            standing = (item for item in self._heap if self._stands(item[1]))
+            self._heap = heapq.nsmallest(2 * WINDOW, standing)
+            self._at = {(entry.task_seq, entry.kind): entry.at for _, entry in self._heap}
             self._horizon = self._heap[-1][1].at
 
     def hold_back(self, until: int) -> None:
         """Let no deadline fire before monotonic `until`: after a restart, results that wait in agents come first."""
+        self._deadlines_after = until
         self._heap = [
             (max(at, until) if entry.kind == DueKind.DEADLINE else at, entry) for at, entry in self._heap
         ]
@@ -65,18 +70,27 @@ class DueWindow:
         entries: list[Due] = []
         while self._heap and self._heap[0][0] <= now and len(entries) < WINDOW:
             entry = heapq.heappop(self._heap)[1]
-            self._known.discard(entry)
-            entries.append(entry)
+            if self._stands(entry):
+                del self._at[entry.task_seq, entry.kind]
+                entries.append(entry)
         return tuple(entries)
 
     def postpone(self, entries: Iterable[Due], at: int) -> None:
         """Put entries back that could not be fired, to be tried at monotonic time `at`."""
         for entry in entries:
-            if entry not in self._known:
-                self._known.add(entry)
+            if (entry.task_seq, entry.kind) not in self._at:
+                self._at[entry.task_seq, entry.kind] = entry.at
                 heapq.heappush(self._heap, (at, entry))
 
+    def _stands(self, entry: Due) -> bool:
+        """Tell whether the entry was not replaced by another one of its kind."""
+        return self._at.get((entry.task_seq, entry.kind)) == entry.at
+
     def _push(self, entry: Due, now: int, wall: int) -> None:
-        if entry not in self._known:
-            self._known.add(entry)
-            heapq.heappush(self._heap, (now + max(0, entry.at - wall), entry))
+        if self._stands(entry):
+            return
+        self._at[entry.task_seq, entry.kind] = entry.at
+        at = now + max(0, entry.at - wall)
+        if entry.kind == DueKind.DEADLINE:
+            at = max(at, self._deadlines_after)
+        heapq.heappush(self._heap, (at, entry))

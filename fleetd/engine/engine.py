@@ -23,7 +23,6 @@ from fleetd.core.ledger import (
     Accepted,
     AgentChanged,
     Finished,
-    Keys,
     LeaseEnded,
     Ledger,
     Minute,
@@ -300,7 +299,11 @@ class Engine:
         busy = bool(batch or actions or turns)
         if batch or (self._dispatch_wanted and self.can_dispatch()):
             self._dispatch_wanted = False
-            await self._commit(batch)
+            try:
+                await self._commit(batch)
+            except BaseException:
+                self._reject(batch, Unavailable("STOPPED", "the daemon has stopped"))
+                raise
             busy = True
         _resolve(turns)
         if self._idle and not self._queue and not self.live_leases:
@@ -335,6 +338,8 @@ class Engine:
         try:
             outcome = await self._transact(batch)
         except StoreFull:
+            # Nothing else would look for work again when the store has room and nobody says anything.
+            self.sweeper.timers.set(("dispatch", ""), self.clock.now() + RETRY_INTERNAL)
             self._rollback(batch, Overloaded("STORE_FULL", "the store has no room; nothing was taken", 1_000))
         except (StoreBroken, EngineStopped) as error:
             self._rollback(batch, Unavailable("STORE_BROKEN", "the store cannot be used"))
@@ -454,10 +459,12 @@ class Engine:
             elif isinstance(effect, Finished):
                 self.feed.finished(effect.task.id)
             elif isinstance(effect, Started):
-                self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
+                if not effect.task.order:  # under an order its grace goes on
+                    self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
             elif isinstance(effect, Accepted):
                 self.sessions.accepted(effect.task.agent_id, effect.task.id)
-                self.sweeper.cancel_lease(effect.task.id)
+                if not effect.task.order:
+                    self.sweeper.cancel_lease(effect.task.id)
             elif isinstance(effect, Ordered):
                 self.sessions.ordered(effect.task)
                 self.sweeper.set_lease("grace", effect.task, now + self.rules.stop_grace)

@@ -52,4 +52,5 @@ async def recover(engine: Engine) -> None:
         session = engine.sessions.get(task.agent_id)
         grace = session.lease_ttl if session is not None else engine.rules.heartbeat_min
         engine.sweeper.restore_lease(task, now, wall, grace)
-    await engine.sweeper.refill(deadline_grace=engine.rules.heartbeat_min * engine.rules.missed_heartbeats)
+    interval = engine.rules.heartbeat(len(engine.sessions.by_agent))
+    await engine.sweeper.refill(deadline_grace=interval * engine.rules.missed_heartbeats)

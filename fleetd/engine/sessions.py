@@ -52,7 +52,8 @@ class Session:
     One session of one agent. Times in monotonic milliseconds.
 
     `held` maps task ids to lease epochs; `given_at` says when each lease was given, `accepted` which ones the agent has accepted, `orders`
-    what it was told about them. A stream session that lost its stream keeps its leases until `expires_at`.
+    what it was told about them, `offers` what a repeated unary claim is answered with. A stream session that lost its stream keeps its
+    leases until `expires_at`.
     """
 
     agent_id: str
@@ -72,6 +73,7 @@ class Session:
     orders: dict[str, OrderItem] = field(default_factory=dict)
     adopted: list[LeaseRef] = field(default_factory=list)
     demands: list[Demand] = field(default_factory=list)
+    offers: dict[str, Offer] = field(default_factory=dict)
     in_flight: int = 0
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -88,6 +90,7 @@ class Session:
         self.given_at.pop(task_id, None)
         self.accepted.discard(task_id)
         self.orders.pop(task_id, None)
+        self.offers.pop(task_id, None)
 
     async def room(self) -> None:
         """Wait until this session may post more words."""
@@ -108,6 +111,8 @@ class Sessions:
         self._engine = engine
         self._outbox_limit = outbox_limit
         self._sessions: dict[str, Session] = {}
+        # For agents in ERROR: since when (epoch ms), and when the trial comes (monotonic ms: no jump of the wall clock moves it).
+        self._trials: dict[str, tuple[int, int]] = {}
 
     def get(self, agent_id: str) -> Session | None:
         return self._sessions.get(agent_id)
@@ -132,7 +137,13 @@ class Sessions:
             raise Unavailable(self._engine.state, f"the daemon is {self._engine.state.lower()}")
         attach = Attach(spec, incarnation, SessionKind.STREAM, held)
         opened: list[Session] = []
-        await self._engine.execute(attach, lambda answer: opened.append(self.attached(answer)))
+        answer = self._engine.post(attach, lambda attached: opened.append(self.attached(attached)))
+        try:
+            await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            # The stream is gone, the hello is not: without a stream the session must get no work.
+            answer.add_done_callback(lambda _: self.detach(opened[0]) if opened else None)
+            raise
         return opened[0]
 
     def slots(self, session: Session, ceiling: int) -> None:
@@ -196,16 +207,27 @@ class Sessions:
     # what the engine tells
 
     def attached(self, answer: Attached) -> Session:
-        """A session was opened or resumed: build it in memory."""
+        """A session was opened or resumed: build it in memory, unless something else ended it in the same transaction."""
         agent = answer.agent
-        old = self._sessions.get(agent.spec.agent_id)
-        session = self._build(agent, answer.held)
+        agent_id, epoch = agent.spec.agent_id, agent.session_epoch
+        old = self._sessions.get(agent_id)
+        held = [t for t in answer.held if t.live and (t.agent_id, t.session_epoch) == (agent_id, epoch)]
+        session = self._build(agent, held)
+        present = self._engine.agents.get(agent_id)
+        if present is None or present.session_epoch != epoch or not present.session_open:
+            replaced = present is None or present.session_epoch != epoch
+            session.outbox.end(
+                "SESSION_REPLACED" if replaced else "SESSION_ENDED",
+                "the session is over",
+                None if replaced else 0,
+            )
+            return session
         if answer.resumed and old is not None:
             if old.connected and old.kind is SessionKind.STREAM:
                 old.outbox.end("RECONNECTED", "the agent opened another stream", None)
             session.given_at.update(old.given_at)
             session.orders.update(old.orders)
-            session.demands = old.demands
+            session.demands, session.offers = old.demands, old.offers
         session.adopted = session.refs()
         self._sessions[session.agent_id] = session
         self._engine.sweeper.timers.set(("session", session.agent_id), session.expires_at)
@@ -264,6 +286,7 @@ class Sessions:
             session.accepted.add(task_id)
             demand = next((d for d in session.demands if d.open > 0), None)
             if demand is not None:
+                session.offers[task_id] = offer
                 demand.offers.append(offer)
                 demand.event.set()
         else:
@@ -316,8 +339,11 @@ class Sessions:
         timers, clock = self._engine.sweeper.timers, self._engine.clock
         if agent.order_deadline:
             timers.set(("drain", agent_id), clock.now() + max(0, agent.order_deadline - clock.wall()))
-        if agent.error_since:
-            timers.set(("trial", agent_id), clock.now() + self._engine.rules.error_trial_after)
+        if agent.error_since and self._trials.get(agent_id, (0, 0))[0] != agent.error_since:
+            wait = self._engine.rules.error_trial_after
+            at = clock.now() + min(wait, max(0, agent.error_since + wait - clock.wall()))
+            self._trials[agent_id] = (agent.error_since, at)
+            timers.set(("trial", agent_id), at)
         self.seat(agent_id)
         session = self._sessions.get(agent_id)
         if session is not None and agent.order_id:
@@ -328,12 +354,13 @@ class Sessions:
         session, agent = self._sessions.get(agent_id), self._engine.agents.get(agent_id)
         if session is None or agent is None:
             self._engine.slot_book.remove(agent_id)
+            if agent is None:
+                self._trials.pop(agent_id, None)
             return
-        wall = self._engine.clock.wall()
-        trial_after = self._engine.rules.error_trial_after
+        trial = self._trials.get(agent_id, (0, 0))[1] <= self._engine.clock.now()
         held, unary = len(session.held), session.accepts_by_itself
         wanted = held + sum(demand.open for demand in session.demands) if unary else session.wanted
-        ceiling = agent.ceiling(wanted, wall, trial_after) if session.connected else 0
+        ceiling = agent.ceiling(wanted, trial=trial) if session.connected else 0
         self._engine.slot_book.place(agent_id, agent.spec.capabilities, ceiling, held, counted=unary)
         self._engine.nudge()
 
@@ -359,11 +386,13 @@ class Sessions:
             self._engine.sweeper.timers.set(("session", agent_id), session.expires_at)
             return
         missed = "stream ended without goodbye" if not session.connected else "heartbeats missed"
-        end = EndSession(agent_id, session.epoch, Leaving.LOST, missed)
+        end = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall)
         self._engine.post_internal(end, ("session", agent_id))
 
     def end_drain(self, agent_id: str) -> None:
-        self._engine.post_internal(EndDrain(agent_id), ("drain", agent_id))
+        agent = self._engine.agents.get(agent_id)
+        if agent is not None and agent.order_deadline:
+            self._engine.post_internal(EndDrain(agent_id, agent.order_deadline), ("drain", agent_id))
 
     def drain_all(self) -> None:
         """Tell every agent that the daemon stops."""

@@ -24,7 +24,7 @@ FIRED_AT_ONCE = 1_000
 """Timers turned into commands in one turn; the rest follow in the next."""
 
 TimerKey = tuple[str, str]
-"""("lease", task id), of which there is one a lease, or ("session" | "drain" | "trial", agent id)."""
+"""("lease", task id), of which there is one a lease, ("session" | "drain" | "trial", agent id), or ("dispatch", "")."""
 
 
 @dataclass(slots=True)
@@ -92,6 +92,8 @@ class Sweeper:
                 self._engine.sessions.end_drain(name)
             elif kind == "trial":
                 self._engine.sessions.seat(name)
+            elif kind == "dispatch":
+                self._engine.nudge()
             else:
                 self._fire_lease(name, offers, graces)
         if offers:
@@ -119,9 +121,11 @@ class Sweeper:
         def landed(future: asyncio.Future[Any]) -> None:
             if future.cancelled() or future.exception() is None:
                 return
-            for task_id, _ in leases:
-                if task_id in self._leases:
-                    self.timers.set(("lease", task_id), self._engine.clock.now() + RETRY_INTERNAL)
+            for task_id, epoch in leases:
+                timer, key = self._leases.get(task_id), ("lease", task_id)
+                # Another timer is there when the lease went on meanwhile, or another one began.
+                if timer is not None and timer.lease_epoch == epoch and self.timers.at(key) is None:
+                    self.timers.set(key, self._engine.clock.now() + RETRY_INTERNAL)
 
         self._engine.post_internal(command).add_done_callback(landed)
 

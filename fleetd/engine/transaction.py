@@ -79,8 +79,8 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             task.lane = engine.lane_book.find(key)
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
-    for task in ledger.entered:
-        engine.lane_book.enter(task.lane, task.place, task.queued_at)
+    for place in ledger.entered:
+        engine.lane_book.enter(place.lane, place.place, place.queued_at)
     _count_waiting(engine, ledger)
     for lane in ledger.left:
         engine.lane_book.leave(lane)
@@ -95,6 +95,9 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             engine.lane_book.reopen(engine.gates.set_rule(effect.key, effect.rule))
         elif isinstance(effect, (AgentChanged, SessionEnded)):
             engine.slot_book.close(effect.agent_id)
+    for agent_id in ledger.greeted:
+        # A lease given now would go to the session as it was before the hello.
+        engine.slot_book.close(agent_id)
 
 
 def _count_waiting(engine: Engine, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fleetd.core.agent import Agent, AgentSpec, SessionKind
-from fleetd.core.attendance import Attach, LeaseRef
+from fleetd.core.attendance import Attach, Attached, LeaseRef
 from fleetd.core.words import Ack, Say, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem
 from fleetd.engine.sessions import Demand, Session, Sessions
@@ -41,13 +41,13 @@ class UnaryAgents:
     def __init__(self, engine: Engine, sessions: Sessions) -> None:
         self._engine = engine
         self._sessions = sessions
-        self._requests: OrderedDict[tuple[str, str], list[Offer]] = OrderedDict()
+        self._requests: OrderedDict[tuple[str, str], list[LeaseRef]] = OrderedDict()
 
     async def register(self, spec: AgentSpec, incarnation: str, lease_duration: int = 0) -> Agent:
         """Make the agent known and open its session; another process of the same id ends here (D1)."""
         attach = Attach(spec, incarnation, SessionKind.UNARY, None, lease_duration)
-        await self._engine.execute(attach, self._sessions.attached)
-        return self._engine.agents[spec.agent_id]
+        attached: Attached = await self._engine.execute(attach, self._sessions.attached)
+        return attached.agent
 
     async def claim(
         self,
@@ -65,19 +65,17 @@ class UnaryAgents:
         if repeated is not None:
             return self._answer(session, offers=repeated)
         demand = Demand(self._room_for(agent_id, session, max_tasks))
-        finished = False
         try:
             await self._open(session, demand)
             if not demand.offers and wait and self._engine.state == "SERVING":
                 await self._engine.wait(demand.event, wait)
-            finished = True
-        finally:
-            if finished:
-                await self._close(session, demand)
-            else:
-                self._abandon(session, demand)
+            await self._close(session, demand)
+        except BaseException:
+            self._abandon(session, demand)
+            raise
         if request_id:
-            self._requests[agent_id, request_id] = demand.offers
+            given = [LeaseRef(offer.task.id, offer.lease_epoch) for offer in demand.offers]
+            self._requests[agent_id, request_id] = given
             while len(self._requests) > REQUESTS_KEPT:
                 self._requests.popitem(last=False)
         return self._answer(session, offers=demand.offers)
@@ -144,10 +142,11 @@ class UnaryAgents:
         return max(0, min(max_tasks, agent.spec.max_concurrency - len(session.held) - waiting))
 
     def _repeat(self, session: Session, request_id: str) -> list[Offer] | None:
-        offers = self._requests.get((session.agent_id, request_id)) if request_id else None
-        if offers is None:
+        given = self._requests.get((session.agent_id, request_id)) if request_id else None
+        if given is None:
             return None
-        return [offer for offer in offers if session.held.get(offer.task.id) == offer.lease_epoch]
+        offers = [session.offers[ref.task_id] for ref in given if ref.task_id in session.offers]
+        return [offer for offer in offers if (offer.task.id, offer.lease_epoch) in given]
 
     async def _open(self, session: Session, demand: Demand) -> None:
         """Join the queue, and let one round of dispatch pass."""

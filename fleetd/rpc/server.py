@@ -98,8 +98,12 @@ class RpcServer:
         for service, handlers in self._handlers().items():
             # Not as registered methods: the server waits on one future for each of those at every call.
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        address = _bind(server, self._options.listen)
-        await server.start()
+        try:
+            address = _bind(server, self._options.listen)
+            await server.start()
+        except BaseException:
+            await server.stop(None)
+            raise
         self._server = server
         return address
 

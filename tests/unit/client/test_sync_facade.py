@@ -134,18 +134,20 @@ def test_a_watch_resumes_where_it_stood(client, channel, start, waits):
     """T8: a watcher misses nothing."""
     method = s.DISPATCHER.methods_by_name["WatchEvents"]
     events = client.watch_events(after_seq=0)
-    first = start(lambda: [next(events).seq, next(events).seq])
+    first = start(lambda: next(events).seq)
     _, request, rpc = channel.take_unary_stream(method)
     assert request.after_seq == 0
     rpc.send_initial_metadata(())
-    rpc.send_response(s.WatchEventsResponse(events=[s.Event(seq=4)], resume_after_seq=4))
-    rpc.send_response(s.WatchEventsResponse(resume_after_seq=9))
+    # The position moves past events that the filter left out.
+    rpc.send_response(s.WatchEventsResponse(events=[s.Event(seq=4)], resume_after_seq=9))
+    assert first.result() == 4
+    second = start(lambda: next(events).seq)
     rpc.terminate((), grpc.StatusCode.UNAVAILABLE, "down")
     _, request, rpc = channel.take_unary_stream(method)
     assert request.after_seq == 9
     rpc.send_initial_metadata(())
     rpc.send_response(s.WatchEventsResponse(events=[s.Event(seq=10)], resume_after_seq=10))
-    assert first.result() == [4, 10]
+    assert second.result() == 10
     assert len(waits) == 1
     rpc.terminate((), grpc.StatusCode.OK, "")
     events.close()

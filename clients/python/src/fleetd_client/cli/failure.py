@@ -34,7 +34,6 @@ EXIT_CODES: dict[type[FleetError], int] = {
 
 # What to do, by the kind of error; {server} is where the daemon was looked for.
 REMEDIES: dict[type[FleetError], str] = {
-    NotFound: "see what there is: fleetctl tasks list, fleetctl agents list",
     Aborted: "somebody changed it meanwhile: read it again, then repeat",
     Overloaded: "nothing was taken: try again a little later",
     DeadlineExceeded: "whether it was done is not known: look before you repeat it, or give it more --timeout",
@@ -42,6 +41,13 @@ REMEDIES: dict[type[FleetError], str] = {
     SessionReplaced: "another process took this name; give each its own with --id",
     Unimplemented: "daemon and client differ in version: see fleetctl status",
     Internal: "a defect of the daemon: its log tells more",
+}
+# More exact, by reason.
+REASON_REMEDIES = {
+    "TASK_NOT_FOUND": "see fleetctl tasks list",
+    "AGENT_NOT_FOUND": "see fleetctl agents list",
+    "WAIT_TIMEOUT": "it goes on: wait again, or see fleetctl tasks get",
+    "STORE_FULL": "make room on the daemon's disk",
 }
 # Said by grpc itself, which knows nothing of daemons.
 UNREACHABLE = "the daemon at {server} cannot be reached"
@@ -66,4 +72,6 @@ def explain(error: FleetError, server: str) -> list[str]:
 
 
 def _remedy(error: FleetError) -> str:
+    if error.reason in REASON_REMEDIES:
+        return REASON_REMEDIES[error.reason]
     return next((REMEDIES[kind] for kind in type(error).__mro__ if kind in REMEDIES), "")

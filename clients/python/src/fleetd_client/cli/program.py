@@ -30,6 +30,8 @@ log = logging.getLogger("fleet_agent")
 LINE_BYTES = 1024 * 1024
 # What is kept of standard error, for the message of a failure.
 ERROR_BYTES = 4 * 1024
+# Of an error's message in one line of the log.
+LOG_CHARS = 200
 # After the program has ended, what it had written is read in less; more only comes from a process that left the group and kept the pipe.
 LEFTOVER_SECONDS = 1.0
 
@@ -71,7 +73,7 @@ class Program:
                 result = await self._run(ctx, Path(folder) / "result")
             how = "completed"
         except Exception as error:
-            how = f"failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            how = f"failed ({_short(error)})"
             raise
         else:
             return result
@@ -215,6 +217,12 @@ class Talk(asyncio.SubprocessProtocol):
         # One line more than fits stays, so that an output that is too large shows it.
         while self._kept_bytes - len(self._kept[0]) > RESULT_BYTES + 1:
             self._kept_bytes -= len(self._kept.popleft()) + 1
+
+
+def _short(error: Exception) -> str:
+    """The first line of an error, for the log; the daemon gets all of it."""
+    first = str(error).partition("\n")[0]
+    return first[:LOG_CHARS] or type(error).__name__
 
 
 def brief(lease: Lease) -> bytes:

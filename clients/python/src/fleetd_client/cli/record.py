@@ -1,4 +1,4 @@
-"""Messages as JSON: the names of proto JSON, every field present, and 64-bit integers as numbers."""
+"""Messages as JSON: the names of proto JSON, every field present in the order of the API, whole numbers as such."""
 
 from __future__ import annotations
 
@@ -9,23 +9,41 @@ from google.protobuf.json_format import MessageToDict
 
 # Proto JSON writes them as strings for the sake of JavaScript; ours count events and bytes and stay far below 2^53.
 WIDE = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
+# Free JSON, whose numbers are all floats on the wire.
+FREE = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue"})
 
 
 def record(message: Any) -> dict[str, Any]:
     """The JSON object of a message; unset messages and optional fields are absent, everything else is there with its default."""
     found: dict[str, Any] = MessageToDict(message, always_print_fields_with_no_presence=True)
-    return _numbers(message.DESCRIPTOR, found)
+    return _shape(message.DESCRIPTOR, found)
 
 
-def _numbers(descriptor: Any, found: dict[str, Any]) -> dict[str, Any]:
-    for field in descriptor.fields:
-        value = found.get(field.json_name)
-        if value is None:
-            continue
-        if field.cpp_type in WIDE:
-            found[field.json_name] = [int(one) for one in value] if isinstance(value, list) else int(value)
-        elif field.message_type is not None and field.message_type.file.package == descriptor.file.package:
-            for one in value if isinstance(value, list) else [value]:
-                if not field.message_type.GetOptions().map_entry:
-                    _numbers(field.message_type, one)
-    return found
+def _shape(descriptor: Any, found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        field.json_name: _value(field, found[field.json_name])
+        for field in descriptor.fields
+        if field.json_name in found
+    }
+
+
+def _value(field: Any, value: Any) -> Any:
+    kind = field.message_type
+    if field.cpp_type in WIDE:
+        return [int(one) for one in value] if isinstance(value, list) else int(value)
+    if kind is None or kind.GetOptions().map_entry:
+        return value
+    if kind.full_name in FREE:
+        return _whole(value)
+    # The other well-known types are strings in JSON.
+    if kind.full_name.startswith("google.protobuf."):
+        return value
+    return [_shape(kind, one) for one in value] if isinstance(value, list) else _shape(kind, value)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _whole(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

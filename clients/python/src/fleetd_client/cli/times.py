@@ -57,5 +57,5 @@ def _short(seconds: float) -> str:
         return f"{seconds:.1f}s"
     for unit, size, next_size in (("s", 1.0, 60.0), ("m", 60.0, 3_600.0), ("h", 3_600.0, 86_400.0)):
         if seconds < next_size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds / 86_400.0:.0f}d"
+            return f"{int(seconds / size)}{unit}"
+    return f"{int(seconds / 86_400.0)}d"

@@ -1,0 +1,156 @@
+"""The columns of each kind of thing: what people see of a task, a result, an agent, an event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fleetd_client import stubs as s
+from fleetd_client.cli.output import Column, Shown
+from fleetd_client.cli.record import record
+from fleetd_client.cli.times import clock, length, since
+from fleetd_client.words import name
+
+WIDE, ALONE = Shown.WIDE, Shown.ALONE
+
+
+def status(task: Any) -> str:
+    """The short name of a task's, or a result's, status."""
+    return name(s.TaskStatus, "TASK_STATUS", task.status)
+
+
+def text(payload: Any) -> str:
+    """A payload for people: its text, or how many bytes there are."""
+    body = payload.WhichOneof("body")
+    if body == "text":
+        return str(payload.text)
+    return f"{len(payload.data)} bytes of {payload.content_type}" if body == "data" else ""
+
+
+def _when(field: str) -> Callable[[Any, float], str]:
+    """When a Timestamp field was; empty when it is unset."""
+    return lambda thing, now: since(getattr(thing, field), now) if thing.HasField(field) else ""
+
+
+def _span(field: str) -> Callable[[Any, float], str]:
+    return lambda thing, _: length(getattr(thing, field)) if thing.HasField(field) else ""
+
+
+def _field(field: str) -> Callable[[Any, float], str]:
+    return lambda thing, _: str(getattr(thing, field) or "")
+
+
+def _words(field: str) -> Callable[[Any, float], str]:
+    return lambda thing, _: ",".join(getattr(thing, field))
+
+
+def _pairs(mapping: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_value(value)}" for key, value in sorted(mapping.items()))
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _error(thing: Any, _: float) -> str:
+    return f"{thing.error.code}: {thing.error.message}" if thing.HasField("error") else ""
+
+
+TASK = (
+    Column("ID", _field("id")),
+    Column("STATUS", lambda task, _: status(task)),
+    Column("TITLE", _field("title"), free=True),
+    Column("PRIORITY", lambda task, _: name(s.Priority, "PRIORITY", task.priority), WIDE),
+    Column("AGENT", _field("agent_id")),
+    Column("ATTEMPT", lambda task, _: f"{task.attempt}/{task.max_attempts}"),
+    Column("PROGRESS", lambda task, _: f"{task.progress}%", right=True),
+    Column("CREATED", _when("created_at")),
+    Column("UPDATED", _when("updated_at"), WIDE),
+    Column("ORG", _field("org_id"), WIDE),
+    Column("TYPE", _field("task_type"), WIDE),
+    Column("REQUIRES", _words("required_capabilities"), WIDE),
+    Column("TAGS", _words("tags"), WIDE),
+    Column("ERROR", _error, WIDE, free=True),
+    Column("DESCRIPTION", _field("description"), ALONE),
+    Column("MESSAGE", _field("progress_message"), ALONE),
+    Column("INPUT", lambda task, _: text(task.input), ALONE),
+    Column("CHECKPOINT", lambda task, _: _checkpoint(task), ALONE),
+    Column("LABELS", lambda task, _: _pairs(task.labels), ALONE),
+    Column("METADATA", lambda task, _: _pairs(task.metadata), ALONE),
+    Column("RESERVED FOR", _field("reserved_for"), ALONE),
+    Column("RUN AT", _when("run_at"), ALONE),
+    Column("NEXT RETRY", _when("next_retry_at"), ALONE),
+    Column("STARTED", _when("started_at"), ALONE),
+    Column("FINISHED", _when("finished_at"), ALONE),
+    Column("DEADLINE", _when("deadline"), ALONE),
+    Column("TIMEOUT", _span("timeout"), ALONE),
+    Column("CANCEL ASKED", _when("cancel_requested_at"), ALONE),
+    Column("LOSSES", _field("losses"), ALONE),
+    Column("PARENT", _field("parent_task_id"), ALONE),
+    Column("REF", _field("external_ref"), ALONE),
+    Column("KEY", _field("idempotency_key"), ALONE),
+    Column("LEASE EPOCH", _field("lease_epoch"), ALONE),
+    Column("VERSION", _field("version"), ALONE),
+)
+
+RESULT = (
+    Column("TASK", _field("task_id")),
+    Column("STATUS", lambda result, _: status(result)),
+    Column("AGENT", _field("agent_id")),
+    Column("ATTEMPT", _field("attempt"), right=True),
+    Column("TOOK", _span("execution_time"), right=True),
+    Column("RESULT", lambda result, now: _error(result, now) or text(result.output), free=True),
+    Column("ARTIFACTS", lambda result, _: " ".join(one.uri for one in result.artifacts), WIDE),
+    Column("FINISHED", _when("finished_at"), WIDE),
+)
+
+AGENT = (
+    Column("ID", lambda agent, _: str(agent.spec.agent_id)),
+    Column("STATUS", lambda agent, _: _agent_status(agent)),
+    Column("CAPABILITIES", lambda agent, _: ",".join(agent.spec.capabilities), free=True),
+    Column("TASKS", lambda agent, _: f"{agent.running_tasks}/{agent.spec.max_concurrency}", right=True),
+    Column("DONE", lambda agent, _: str(agent.completed_tasks), right=True),
+    Column("FAILED", lambda agent, _: str(agent.failed_tasks), right=True),
+    Column("HEARTBEAT", _when("last_heartbeat_at")),
+    Column("TYPE", lambda agent, _: str(agent.spec.agent_type), WIDE),
+    Column("HOST", lambda agent, _: str(agent.spec.hostname), WIDE),
+    Column("VERSION", lambda agent, _: str(agent.spec.software_version), WIDE),
+    Column("LABELS", lambda agent, _: _pairs(agent.spec.labels), WIDE),
+    Column("WHY", _field("status_reason"), WIDE, free=True),
+    Column("REGISTERED", _when("registered_at"), ALONE),
+    Column("SESSION", lambda agent, _: _session(agent), ALONE),
+    Column("FAILURES IN A ROW", _field("consecutive_failures"), ALONE),
+    Column("ENDPOINT", lambda agent, _: str(agent.spec.endpoint), ALONE),
+    Column("METADATA", lambda agent, _: _pairs(agent.spec.metadata), ALONE),
+)
+
+EVENT = (
+    Column("SEQ", _field("seq"), right=True),
+    Column("TIME", lambda event, _: clock(event.time)),
+    Column("TYPE", lambda event, _: name(s.EventType, "EVENT_TYPE", event.type), width=21),
+    Column("TASK", _field("task_id"), width=26),
+    Column("AGENT", _field("agent_id")),
+    Column("DETAIL", lambda event, _: _pairs(record(event)["payload"]), free=True),
+    Column("ORG", _field("org_id"), WIDE),
+)
+
+
+def _checkpoint(task: Any) -> str:
+    if not task.HasField("checkpoint"):
+        return ""
+    steps = ", ".join(task.checkpoint.completed_steps)
+    return f"{len(task.checkpoint.data)} bytes" + (f", steps done: {steps}" if steps else "")
+
+
+def _agent_status(agent: Any) -> str:
+    """Of status, connection and draining the one that says most about whether it will work."""
+    short = name(s.AgentStatus, "AGENT_STATUS", agent.status)
+    if not agent.connected:
+        return "OFFLINE" if short in {"IDLE", "RUNNING"} else f"{short} OFFLINE"
+    return "DRAINING" if agent.draining and short in {"IDLE", "RUNNING"} else short
+
+
+def _session(agent: Any) -> str:
+    kind = name(s.SessionKind, "SESSION_KIND", agent.session_kind).lower()
+    return f"{kind}, number {agent.session_epoch}"

@@ -1,0 +1,46 @@
+"""The command line of `fleetctl`, for operators. Exit codes: fleetd_client.cli.exit_codes."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from fleetd_client.cli import agents, doctor, events, figures, tasks
+from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeout
+
+app = typer.Typer(
+    name="fleetctl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(agents.app, name="agents")
+events.register(app)
+figures.register(app)
+doctor.register(app)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    server: Server = None,
+    timeout: Timeout = None,
+    output: Output = None,
+    no_color: NoColor = False,
+) -> None:
+    """
+    Control a fleet of agents.
+
+    Exit codes: 0 done, 1 error, 2 bad flag or field, 3 not found, 4 not possible now, 5 daemon unavailable or time over,
+    10 the task that was waited for did not complete.
+    """
+    context.obj = Options(server, timeout, output, no_color)
+
+
+def main() -> None:
+    # grpc's own lines about lost connections are said better by ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    app()
