@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from fleetd.clock import Clock
 from fleetd.core.agent import Agent
 from fleetd.core.audit import Nothing
+from fleetd.core.explain import Explanation
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import (
     Accepted,
@@ -33,8 +34,9 @@ from fleetd.core.ledger import (
 from fleetd.core.limits import Gates
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
-from fleetd.core.task import Status, Task
+from fleetd.core.task import Spec, Status, Task
 from fleetd.engine.dispatch import CLAIMS_LIMIT, Claimed
+from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
 from fleetd.engine.outbox import Offer
@@ -168,6 +170,10 @@ class Engine:
     async def execute(self, command: Command, then: Callable[[Any], object] | None = None) -> Any:
         """Run a command and return its answer. The command is never cancelled, even when the caller is."""
         return await asyncio.shield(self.post(command, then))
+
+    async def explain(self, task: Task, spec: Spec) -> Explanation:
+        """Tell why a task is not running (D9)."""
+        return await explain_task(self, task, spec)
 
     async def probe_write(self) -> int:
         """Write a transaction and return how long it took, ms."""
