@@ -21,21 +21,15 @@ from fleetd.core.audit import Nothing
 from fleetd.core.explain import Explanation
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import (
-    Accepted,
-    AgentChanged,
-    Finished,
-    LeaseEnded,
     Ledger,
     Minute,
-    Ordered,
-    RuleChanged,
-    Started,
 )
 from fleetd.core.limits import Gates
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Spec, Status, Task
 from fleetd.engine.dispatch import CLAIMS_LIMIT, Claimed
+from fleetd.engine.effects import let_out
 from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
@@ -434,7 +428,7 @@ class Engine:
             if agent_id not in ledger.changed_agents:
                 self.agents.pop(agent_id, None)
         self.figures.add(ledger.now // MINUTE, ledger.figures, ledger.counts)
-        self._effects(ledger)
+        let_out(self, ledger)
         for claimed in outcome.claimed:
             self._offer(claimed)
         self._dispatch_wanted = self._dispatch_wanted or len(outcome.claimed) >= CLAIMS_LIMIT
@@ -454,34 +448,6 @@ class Engine:
                 waiting.then(answer)
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
-
-    def _effects(self, ledger: Ledger) -> None:
-        now = self.clock.now()
-        changed: dict[str, None] = {}
-        for effect in ledger.effects:
-            if isinstance(effect, LeaseEnded):
-                self.sessions.ended(effect.agent_id, effect.task_id, effect.lease_epoch, tell=effect.tell)
-                self.sweeper.cancel_lease(effect.task_id)
-            elif isinstance(effect, Finished):
-                self.feed.finished(effect.task.id)
-            elif isinstance(effect, Started):
-                if not effect.task.order:  # under an order its grace goes on
-                    self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
-            elif isinstance(effect, Accepted):
-                self.sessions.accepted(effect.task.agent_id, effect.task.id)
-                if not effect.task.order:
-                    self.sweeper.cancel_lease(effect.task.id)
-            elif isinstance(effect, Ordered):
-                self.sessions.ordered(effect.task)
-                self.sweeper.set_lease("grace", effect.task, now + self.rules.stop_grace)
-            elif isinstance(effect, RuleChanged):
-                self._dispatch_wanted = True
-            elif isinstance(effect, AgentChanged):
-                changed[effect.agent_id] = None
-            else:
-                self.sessions.closed(effect.agent_id, effect.session_epoch, effect.reason)
-        for agent_id in changed:
-            self.sessions.changed(agent_id)
 
     def _offer(self, claimed: Claimed) -> None:
         task, parts = claimed.task, claimed.parts
