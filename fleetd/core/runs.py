@@ -192,9 +192,7 @@ def dead_letter(ledger: Ledger, task: Task, reason: str, message: str) -> None:
         and task.replays < rules.replay_limit
         and failover.verdict(task.error_code).retryable
     ):
-        # F5: 5 min × 2^replays, at most an hour.
-        wait = min(rules.auto_replay_max, rules.auto_replay_after * 2**task.replays)
-        ledger.add_due(task, DueKind.REPLAY, ledger.now + wait)
+        ledger.add_due(task, DueKind.REPLAY, ledger.now + rules.replay_wait(task.replays))
     payload = {"reason": reason, "message": message, "code": task.error_code, "attempts": task.attempt}
     ledger.event(task, EventType.TASK_DEAD_LETTERED, payload)
 

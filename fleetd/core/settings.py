@@ -36,3 +36,7 @@ class Rules:
         """Return the heartbeat interval for a fleet of so many connected agents (D2)."""
         spread = agents * 1_000 // self.agents_per_second
         return min(self.heartbeat_max, max(self.heartbeat_min, spread))
+
+    def replay_wait(self, replays: int) -> int:
+        """Return how long a dead letter that was replayed so often waits until it is replayed by itself (F5)."""
+        return min(self.auto_replay_max, self.auto_replay_after * 2**replays)

@@ -779,14 +779,16 @@ class ReplayDeadLettersRequest(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[DeadLetterFilter, _Mapping]] = ..., allow_all: bool = ..., dry_run: bool = ..., max_per_second: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ReplayDeadLettersResponse(_message.Message):
-    __slots__ = ("matched", "replayed", "refused")
+    __slots__ = ("matched", "replayed", "refused", "more")
     MATCHED_FIELD_NUMBER: _ClassVar[int]
     REPLAYED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     matched: int
     replayed: int
     refused: _containers.RepeatedCompositeFieldContainer[RefusedItem]
-    def __init__(self, matched: _Optional[int] = ..., replayed: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedItem, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, matched: _Optional[int] = ..., replayed: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedItem, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class RefusedItem(_message.Message):
     __slots__ = ("id", "reason", "message")
@@ -815,14 +817,16 @@ class DiscardDeadLettersRequest(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[str]] = ..., filter: _Optional[_Union[DeadLetterFilter, _Mapping]] = ..., allow_all: bool = ..., dry_run: bool = ..., max_per_second: _Optional[float] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class DiscardDeadLettersResponse(_message.Message):
-    __slots__ = ("matched", "discarded", "refused")
+    __slots__ = ("matched", "discarded", "refused", "more")
     MATCHED_FIELD_NUMBER: _ClassVar[int]
     DISCARDED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
     matched: int
     discarded: int
     refused: _containers.RepeatedCompositeFieldContainer[RefusedItem]
-    def __init__(self, matched: _Optional[int] = ..., discarded: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedItem, _Mapping]]] = ...) -> None: ...
+    more: bool
+    def __init__(self, matched: _Optional[int] = ..., discarded: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[RefusedItem, _Mapping]]] = ..., more: bool = ...) -> None: ...
 
 class PurgeDeadLettersRequest(_message.Message):
     __slots__ = ("older_than", "confirm", "reason")
@@ -899,16 +903,22 @@ class QueueLimits(_message.Message):
     def __init__(self, kind: _Optional[_Union[QueueKind, str]] = ..., name: _Optional[str] = ..., weight: _Optional[float] = ..., max_running: _Optional[int] = ..., max_pending: _Optional[int] = ..., paused: bool = ..., reason: _Optional[str] = ..., running: _Optional[int] = ..., pending: _Optional[int] = ...) -> None: ...
 
 class ListQueueLimitsRequest(_message.Message):
-    __slots__ = ("kind",)
+    __slots__ = ("kind", "page_size", "page_token")
     KIND_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     kind: QueueKind
-    def __init__(self, kind: _Optional[_Union[QueueKind, str]] = ...) -> None: ...
+    page_size: int
+    page_token: str
+    def __init__(self, kind: _Optional[_Union[QueueKind, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListQueueLimitsResponse(_message.Message):
-    __slots__ = ("limits",)
+    __slots__ = ("limits", "next_page_token")
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     limits: _containers.RepeatedCompositeFieldContainer[QueueLimits]
-    def __init__(self, limits: _Optional[_Iterable[_Union[QueueLimits, _Mapping]]] = ...) -> None: ...
+    next_page_token: str
+    def __init__(self, limits: _Optional[_Iterable[_Union[QueueLimits, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ListAuditsRequest(_message.Message):
     __slots__ = ("action", "target", "page_size", "page_token")

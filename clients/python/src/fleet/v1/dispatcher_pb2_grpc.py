@@ -364,7 +364,7 @@ class DispatcherServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReplayDeadLetters(self, request, context):
-        """Puts dead letters back at the end of the queue with fresh attempts, each at most 3 times (reason REPLAY_LIMIT).
+        """Puts dead letters back at the end of the queue with fresh attempts, each at most 3 times (then FAILED_PRECONDITION, reason REPLAY_LIMIT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -406,7 +406,7 @@ class DispatcherServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListQueueLimits(self, request, context):
-        """Every org and capability that has a rule, a waiting or a running task.
+        """Every org and capability that has a rule or a running task, and every org that has a waiting one; by kind and name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
