@@ -9,12 +9,15 @@ from fleet.v1 import dispatcher_pb2 as pb
 from fleet.v1 import task_pb2
 from fleetd.api import convert_tasks
 from fleetd.api.calls import Call
+from fleetd.api.convert_audits import matching, named
 from fleetd.api.convert_submissions import submission, update
 from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import Limits
+from fleetd.api.pace import GROUP
 from fleetd.api.pages import fitting, make_token, page_size, read_number
 from fleetd.api.validate import Fields
+from fleetd.core.audit import Audited, Nothing
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun
 from fleetd.core.submission import Submission, Submit, Taken
 from fleetd.core.task import TERMINAL, Status, Task, TaskFilter
@@ -25,8 +28,6 @@ REASON = 1_000
 """Characters of a reason kept in an event."""
 EXAMINED = 10_000
 """Tasks one page may look at: some tens of milliseconds of a reader's time."""
-CHUNK = 500
-"""Tasks cancelled in one command: half a batch, so that others are not kept waiting."""
 BREATH = 64
 """Tasks of a batch converted in one go, about a millisecond, before other calls get their turn."""
 
@@ -103,7 +104,11 @@ class TaskMethods:
 
     async def cancel_task(self, request: pb.CancelTaskRequest, call: Call) -> task_pb2.Task:
         task_id, reason = _checked_with_reason(request.task_id, request.reason)
-        answer: Task | FleetError = (await self._engine.execute(Cancel((task_id,), reason)))[0]
+        answer: Task | FleetError = (
+            await self._engine.execute(
+                Audited(Cancel((task_id,), reason), call.actor, "CancelTask", task_id, reason)
+            )
+        )[0]
         if isinstance(answer, FleetError):
             raise answer
         return await self._show(task_id)
@@ -124,25 +129,30 @@ class TaskMethods:
             )
         fields.check()
         answer = pb.CancelTasksResponse()
+        if not request.dry_run:
+            target = named(ids) if ids else matching(request.filter)
+            await self._engine.execute(Audited(Nothing(), call.actor, "CancelTasks", target, request.reason))
         if ids:
-            for start in range(0, len(ids), CHUNK):
-                await self._cancel_named(ids[start : start + CHUNK], request, answer)
+            for start in range(0, len(ids), GROUP):
+                await self._cancel_named(ids[start : start + GROUP], request, answer)
         else:
             await self._cancel_matching(wanted, request, answer)
         return answer
 
     async def timeout_task(self, request: pb.TimeoutTaskRequest, call: Call) -> task_pb2.Task:
         task_id, reason = _checked_with_reason(request.task_id, request.reason)
-        await self._engine.execute(TimeoutRun(task_id, reason or "ended by an operator"))
+        act = TimeoutRun(task_id, reason or "ended by an operator")
+        await self._engine.execute(Audited(act, call.actor, "TimeoutTask", task_id, reason))
         return await self._show(task_id)
 
     async def retry_task(self, request: pb.RetryTaskRequest, call: Call) -> task_pb2.Task:
         task_id, reason = _checked_with_reason(request.task_id, request.reason)
-        await self._engine.execute(Retry(task_id, reason))
+        await self._engine.execute(Audited(Retry(task_id, reason), call.actor, "RetryTask", task_id, reason))
         return await self._show(task_id)
 
     async def update_task(self, request: pb.UpdateTaskRequest, call: Call) -> task_pb2.Task:
-        answer = await self._engine.execute(update(request, self._limits))
+        act = update(request, self._limits)
+        answer = await self._engine.execute(Audited(act, call.actor, "UpdateTask", act.task_id))
         return convert_tasks.task_out(answer.task, answer.spec)
 
     async def get_task_lineage(
@@ -191,7 +201,7 @@ class TaskMethods:
         narrowed = replace(wanted, statuses=(wanted.statuses or frozenset(Status)) - TERMINAL)
         before = 0
         while narrowed.statuses:
-            page = await self._engine.store.list_tasks(narrowed, before, CHUNK, EXAMINED)
+            page = await self._engine.store.list_tasks(narrowed, before, GROUP, EXAMINED)
             if request.dry_run:
                 answer.matched += len(page.rows)
             elif page.rows:

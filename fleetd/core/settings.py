@@ -38,5 +38,5 @@ class Rules:
         return min(self.heartbeat_max, max(self.heartbeat_min, spread))
 
     def replay_wait(self, replays: int) -> int:
-        """Return how long a dead letter that was replayed so often waits until it is replayed by itself (F5)."""
-        return min(self.auto_replay_max, self.auto_replay_after * 2**replays)
+        """Return how long a dead letter that was replayed so often waits until it is replayed by itself: doubled by each (F5)."""
+        return min(self.auto_replay_max, self.auto_replay_after << replays)
