@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import grpc
 import grpc.aio
 
-from fleetd_client import agents, tasks
+from fleetd_client import agents, deadletters, queues, tasks
 from fleetd_client.channel import DEFAULT_ADDRESS, open_channel, target
 from fleetd_client.errors import from_rpc
 from fleetd_client.link import Link
@@ -79,12 +79,26 @@ class FleetClient:
     update = _verb(tasks.update)
     events = _pages(tasks.event_page)
     lineage = _verb(tasks.lineage)
+    explain = _verb(tasks.explain)
+
+    dead_letters = _pages(deadletters.dead_letter_page)
+    dead_letter = _verb(deadletters.dead_letter)
+    replay_dead_letters = _verb(deadletters.replay_dead_letters)
+    discard_dead_letters = _verb(deadletters.discard_dead_letters)
+    purge_dead_letters = _verb(deadletters.purge_dead_letters)
+
+    pause_queue = _verb(queues.pause_queue)
+    resume_queue = _verb(queues.resume_queue)
+    set_queue_limits = _verb(queues.set_queue_limits)
+    queue_limits = _pages(queues.queue_limits_page)
+    audits = _pages(queues.audit_page)
 
     list_agents = _pages(agents.agent_page)
     get_agent = _verb(agents.agent)
     agent_load = _verb(agents.agent_load)
     workload = _pages(agents.workload_page)
     drain_agent = _verb(agents.drain_agent)
+    drain_agents = _verb(agents.drain_agents)
     undrain_agent = _verb(agents.undrain_agent)
     stop_agent = _verb(agents.stop_agent)
     start_agent = _verb(agents.start_agent)

@@ -286,6 +286,11 @@ def lineage(task_id: str) -> Plan[list[s.LineageEdge]]:
     return list(response.edges)
 
 
+def explain(task_id: str) -> Plan[s.ExplainTaskResponse]:
+    """Why a task is not running: reason codes with numbers, and one sentence."""
+    return ask(m.EXPLAIN_TASK, s.ExplainTaskRequest(task_id=task_id))
+
+
 def event_filter(match: EventMatch) -> s.EventFilter:
     return s.EventFilter(
         task_id=match.get("task_id", ""),
