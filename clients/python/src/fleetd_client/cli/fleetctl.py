@@ -6,7 +6,18 @@ import os
 
 import typer
 
-from fleetd_client.cli import agents, doctor, events, figures, tasks
+from fleetd_client.cli import (
+    agents,
+    audit,
+    dead_letters,
+    doctor,
+    events,
+    explain,
+    figures,
+    limits,
+    queue,
+    tasks,
+)
 from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeout
 
 app = typer.Typer(
@@ -17,8 +28,13 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(tasks.app, name="tasks")
+explain.register(tasks.app)
 app.add_typer(agents.app, name="agents")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(queue.app, name="queue")
+app.add_typer(limits.app, name="limits")
 events.register(app)
+audit.register(app)
 figures.register(app)
 doctor.register(app)
 
