@@ -38,7 +38,7 @@ class DueWindow:
         """Take in the first entries of the table; fewer than WINDOW means that there are no others."""
         self._horizon = entries[-1].at if len(entries) >= WINDOW else FAR
         for entry in entries:
-            self._push(entry, now, wall)
+            self._push(entry, now, wall, self._deadlines_after if entry.kind == DueKind.DEADLINE else 0)
 
     def add(self, entries: Iterable[Due], now: int, wall: int) -> None:
         """Note entries that were just written; those beyond the horizon wait in the table."""
@@ -51,7 +51,7 @@ class DueWindow:
             standing = (item for item in self._heap if self._stands(item[1]))
             self._heap = heapq.nsmallest(2 * WINDOW, standing)
             self._at = {(entry.task_seq, entry.kind): entry.at for _, entry in self._heap}
-            self._horizon = self._heap[-1][1].at
+            self._horizon = self._heap[-1][1].at if self._heap else 0
 
     def hold_back(self, until: int) -> None:
         """Let no deadline fire before monotonic `until`: after a restart, results that wait in agents come first."""
@@ -86,11 +86,7 @@ class DueWindow:
         """Tell whether the entry was not replaced by another one of its kind."""
         return self._at.get((entry.task_seq, entry.kind)) == entry.at
 
-    def _push(self, entry: Due, now: int, wall: int) -> None:
-        if self._stands(entry):
-            return
-        self._at[entry.task_seq, entry.kind] = entry.at
-        at = now + max(0, entry.at - wall)
-        if entry.kind == DueKind.DEADLINE:
-            at = max(at, self._deadlines_after)
-        heapq.heappush(self._heap, (at, entry))
+    def _push(self, entry: Due, now: int, wall: int, earliest: int = 0) -> None:
+        if not self._stands(entry):
+            self._at[entry.task_seq, entry.kind] = entry.at
+            heapq.heappush(self._heap, (max(earliest, now + max(0, entry.at - wall)), entry))

@@ -91,7 +91,8 @@ class Stage:
                 stdout=log,
                 stderr=log,
                 # Inherited by everything they start: the mark by which what is left over would be found.
-                env=os.environ | {"DEMO_SCRATCH": str(self.scratch)},
+                # What they leave in temporary files, killed as they may be, goes with the stage, too.
+                env=os.environ | {"DEMO_SCRATCH": str(self.scratch), "TMPDIR": str(self.scratch)},
                 # Ctrl-C is for the demo, which then stops them in order.
                 start_new_session=True,
             )

@@ -108,9 +108,7 @@ def progress(key: Key, percent: int) -> Report:
 
 
 def checkpoint(key: Key, data: bytes, step_id: str = "") -> Report:
-    return Report(
-        task_id=key[0], lease_epoch=key[1], checkpoint=CheckpointWord(data=data, step_id=step_id)
-    )
+    return Report(task_id=key[0], lease_epoch=key[1], checkpoint=CheckpointWord(data=data, step_id=step_id))
 
 
 def reports_in(messages: list[ClaimRequest]) -> list[Report]:

@@ -99,9 +99,7 @@ def test_an_error_of_grpc_itself_has_the_name_of_its_code_as_reason():
 
 def test_details_of_another_status_are_not_believed():
     """S3."""
-    failure = Failure(
-        grpc.StatusCode.NOT_FOUND, "gone", error_details_pb2.ErrorInfo(reason="TASK_NOT_FOUND")
-    )
+    failure = Failure(grpc.StatusCode.NOT_FOUND, "gone", error_details_pb2.ErrorInfo(reason="TASK_NOT_FOUND"))
     failure._code = grpc.StatusCode.UNAVAILABLE
     error = errors.from_rpc(failure)
     assert isinstance(error, errors.Unavailable)

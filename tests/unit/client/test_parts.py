@@ -109,7 +109,12 @@ def test_the_pool_runs_as_many_as_are_given_and_uses_free_threads_again():
     meeting.wait(10)
     names: list[str] = []
     done = threading.Event()
-    pool.start(lambda: (names.append(threading.current_thread().name), done.set()) and None)
+
+    def note():
+        names.append(threading.current_thread().name)
+        done.set()
+
+    pool.start(note)
     assert done.wait(10)
     assert names == ["test"]
 

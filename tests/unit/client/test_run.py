@@ -253,7 +253,10 @@ async def test_the_context_tells_of_earlier_runs_and_of_the_lease():
 
     async def work(ctx):
         seen.update(
-            data=ctx.checkpoint_data, steps=ctx.completed_steps, certain=ctx.lease_certain, attempt=ctx.attempt
+            data=ctx.checkpoint_data,
+            steps=ctx.completed_steps,
+            certain=ctx.lease_certain,
+            attempt=ctx.attempt,
         )
 
     desk = Desk(work, certain=lambda: False)

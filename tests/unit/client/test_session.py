@@ -293,6 +293,14 @@ def test_a_restart_takes_no_more_work_and_is_done_when_nothing_is_held(session):
     assert session.ending == "restart"
 
 
+@pytest.mark.parametrize("first", ["finished", "restart"])
+def test_an_agent_told_on_the_spot_to_end_does_not_come_back_for_a_restart(session, first):
+    """D2: a signal wins over an operator's order, whichever came first."""
+    session.drain(first)
+    session.drain("restart" if first == "finished" else "finished")
+    assert session.ending == "finished"
+
+
 def test_a_lease_that_crosses_the_drain_is_given_back_unburnt(session):
     """T6, T2: release."""
     session.drain("finished")

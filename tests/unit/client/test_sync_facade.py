@@ -50,7 +50,7 @@ def client(channel, waits):
 def start():
     """Calls a method of the client in a thread of its own."""
     with ThreadPoolExecutor(1) as pool:
-        yield lambda call, *args, **kwargs: pool.submit(call, *args, **kwargs)
+        yield pool.submit
 
 
 def test_a_submission_travels_and_its_task_comes_back(client, server, start):

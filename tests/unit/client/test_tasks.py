@@ -153,9 +153,7 @@ def test_filters_take_short_names():
 
 def test_the_history_ends_with_the_result():
     """D6."""
-    response = s.GetTaskResultResponse(
-        result=s.TaskResult(attempt=2), history=[s.TaskResult(attempt=1)]
-    )
+    response = s.GetTaskResultResponse(result=s.TaskResult(attempt=2), history=[s.TaskResult(attempt=1)])
     result, (request,) = finish(history("t"), response)
     assert [run.attempt for run in result] == [1, 2]
     assert request.include_history

@@ -12,4 +12,5 @@ async def fleet() -> AsyncIterator[Fleet]:
     fleet = await Fleet().open()
     yield fleet
     assert not fleet.log.errors
+    await fleet.check()
     await fleet.close()

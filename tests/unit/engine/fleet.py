@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine
+from collections import Counter
+from collections.abc import Awaitable, Coroutine
 from random import Random
 from typing import Any
 
 from fleetd.clock import ManualClock
-from fleetd.core.agent import AgentSpec
-from fleetd.core.attendance import LeaseRef
+from fleetd.core.agent import AgentOrder, AgentSpec, AgentStatus
+from fleetd.core.attendance import LeaseRef, OrderAgent
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.settings import Rules
 from fleetd.core.submission import Submission, Submit
-from fleetd.core.task import RetryPolicy, Spec, Status, Task
-from fleetd.core.words import Ack, Result, Word, WordKind
-from fleetd.engine.engine import Engine
+from fleetd.core.task import RetryPolicy, Spec, Status, Task, TaskFilter
+from fleetd.core.words import Ack, Result, Say, Word, WordKind
+from fleetd.engine.engine import Engine, EngineOptions
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Offer, Offers, OrderItem, OrdersItem
 from fleetd.engine.sessions import Session
+from fleetd.store.base import Store
 from fleetd.store.sqlite import SqliteStore
 
 RULES = Rules(retry=RetryPolicy(jitter=0.0))
@@ -86,6 +88,11 @@ class Agent:
         self.acks.remove(ack)
         return ack
 
+    def saying(self, offer: Offer, kind: WordKind, **parts: Any) -> Say:
+        """Return the command that says one word about a lease, to be run with others."""
+        word = Word(offer.task.id, offer.lease_epoch, kind, **parts)
+        return Say(self.session.agent_id, self.session.epoch, (word,))
+
     async def start(self) -> Offer:
         """Take the next lease and start it."""
         offer = await self.take()
@@ -102,16 +109,23 @@ class Agent:
 class Fleet:
     """An engine with its store, stepped by hand."""
 
-    def __init__(self, rules: Rules = RULES, path: str = ":memory:") -> None:
+    def __init__(
+        self,
+        rules: Rules = RULES,
+        path: str = ":memory:",
+        store: Store | None = None,
+        options: EngineOptions | None = None,
+    ) -> None:
         self.clock = ManualClock()
         self.log = QuietLog()
-        self.store = SqliteStore(path)
+        self.store = store or SqliteStore(path, inline=True)
         self.rules = rules
+        self.options = options
         self.engine = self._engine()
         self._ids = itertools.count(1)
 
     def _engine(self) -> Engine:
-        return Engine(self.store, self.clock, self.rules, self.log, random=Random(7))
+        return Engine(self.store, self.clock, self.rules, self.log, self.options, Random(7))
 
     async def open(self) -> Fleet:
         await self.store.open()
@@ -137,7 +151,7 @@ class Fleet:
             # Whoever was answered in this step gets a turn, and may ask for more.
             await asyncio.sleep(0)
 
-    async def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    async def run(self, coroutine: Awaitable[Any]) -> Any:
         """Await something that needs the engine to turn."""
         task = asyncio.ensure_future(coroutine)
         for _ in range(1_000):
@@ -151,12 +165,24 @@ class Fleet:
         """Run a command; its answer, or its error."""
         return await self.run(self.engine.execute(command))
 
+    async def together(self, *commands: Any) -> list[Any]:
+        """Run commands in one transaction; their answers, errors included."""
+        futures = [self.engine.post(command) for command in commands]
+        await self.settle()
+        return [future.exception() or future.result() for future in futures]
+
+    async def runs(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Await things whose commands meet in one transaction; their results, errors included."""
+        tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+        await asyncio.sleep(0)
+        return await self.run(asyncio.gather(*tasks, return_exceptions=True))
+
     async def submit(self, title: str = "work", **parts: Any) -> Task:
         """Submit one task; parts of the spec and of the submission by name."""
         number = next(self._ids)
         in_spec = {
             name: parts.pop(name)
-            for name in ("required_capabilities", "schedule_to_start", "tags", "labels")
+            for name in ("required_capabilities", "schedule_to_start", "tags", "labels", "description")
             if name in parts
         }
         parts = {"id": f"task-{number:04}", "org_id": "default", **parts}
@@ -181,6 +207,59 @@ class Fleet:
         await self.settle()
         return agent
 
+    def hello(
+        self,
+        agent_id: str = "agent-1",
+        incarnation: str = "process-1",
+        *capabilities: str,
+        held: tuple[LeaseRef, ...] = (),
+    ) -> Coroutine[Any, Any, Session]:
+        """Return the opening of a stream, to be awaited with others."""
+        return self.engine.sessions.hello(AgentSpec(agent_id, capabilities=capabilities), incarnation, held)
+
+    async def detach(self, agent: Agent) -> None:
+        """Break the agent's stream."""
+        self.engine.sessions.detach(agent.session)
+        await self.settle()
+
+    async def order(self, order: AgentOrder, agent_id: str = "agent-1", after: int = 0) -> str:
+        """Order an agent to do something, with a deadline in so many ms; return the order's id."""
+        order_id = f"order-{next(self._ids)}"
+        deadline = self.clock.wall() + after if after else 0
+        await self.do(OrderAgent(agent_id, order, order_id, "maintenance", deadline))
+        return order_id
+
+    def agent_status(self, agent_id: str = "agent-1") -> AgentStatus:
+        session = self.engine.sessions.get(agent_id)
+        return self.engine.agents[agent_id].status(len(session.held) if session else 0)
+
+    async def rows(self) -> list[Task]:
+        """Return every task of the store."""
+        page = await self.store.list_tasks(TaskFilter(), 0, 1_000_000, 1_000_000)
+        return [row.task for row in page.rows]
+
+    async def check(self) -> None:
+        """Compare what memory holds with what the store holds."""
+        engine, rows = self.engine, await self.rows()
+        snapshot = await self.store.snapshot(0)
+        waiting = {row.id: row.count for row in snapshot.lanes}
+        assert {lane.id: lane.count for lane in engine.lane_book.lanes()} == waiting
+        assert sum(waiting.values()) == sum(task.queued for task in rows)
+        truth = Counter(task.status for task in rows)
+        assert {status: count for status, count in engine.counts.items() if count} == truth
+        assert {status: count for status, count in snapshot.counts.items() if count} == truth
+        assert engine.totals == snapshot.totals
+        assert engine.last_event_seq == snapshot.last_event_seq
+        held = sorted((task.agent_id, task.id, task.lease_epoch) for task in rows if task.live)
+        mine = [(s.agent_id, *ref) for s in engine.sessions.all() for ref in s.refs()]
+        assert sorted(mine) == held
+        seats = [(s, engine.slot_book.seat(s.agent_id)) for s in engine.sessions.all()]
+        assert all(seat and seat.held == len(session.held) for session, seat in seats)
+        assert engine.slot_book.free == sum(seat.free for _, seat in seats if seat)
+        opened = {agent.spec.agent_id for agent in snapshot.agents if agent.session_open}
+        assert {session.agent_id for session in engine.sessions.all()} == opened
+        assert {agent.spec.agent_id: agent for agent in snapshot.agents} == engine.agents
+
     async def pass_time(self, milliseconds: int) -> None:
         """Move the clock and let everything happen that is due."""
         self.clock.advance(milliseconds)
@@ -192,8 +271,15 @@ class Fleet:
     async def status(self, task_id: str) -> Status:
         return (await self.task(task_id)).status
 
+    async def payloads(self, task_id: str, kind: EventType) -> list[Any]:
+        """Return what the task's events of a kind say."""
+        wanted = EventFilter(task_id=task_id, types=frozenset({kind}))
+        return [event.payload for event in (await self.store.list_events(wanted, 0, 1_000, 100_000)).events]
+
     async def events(self, task_id: str = "", agent_id: str = "") -> list[EventType]:
-        page = await self.store.list_events(EventFilter(task_id=task_id, agent_id=agent_id), 0, 1_000, 100_000)
+        page = await self.store.list_events(
+            EventFilter(task_id=task_id, agent_id=agent_id), 0, 1_000, 100_000
+        )
         return [event.type for event in page.events]
 
 

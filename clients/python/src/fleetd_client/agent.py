@@ -83,7 +83,7 @@ class Agent:
         Work until told to leave: "finished", or "restart" when an operator asked for a new process.
 
         With `signals`, in the main thread, SIGTERM and SIGINT drain (take no more work, finish, say goodbye), a second one hands back
-        what runs and leaves. Cancelling this coroutine leaves at once, too. Raises SessionReplaced when another process took the
+        what runs and leaves (a process of several agents sets signals=False and calls drain and leave itself). Cancelling this coroutine leaves at once, too. Raises SessionReplaced when another process took the
         agent's id, and other FleetErrors that no reconnect can mend; everything else is reconnected through.
         """
         if not self._handlers:

@@ -25,7 +25,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     # Callers wait with a backoff of their own; the channel's must not outlast it.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     # Which calls may be repeated is the method table's business.
     ("grpc.enable_retries", 0),
 )

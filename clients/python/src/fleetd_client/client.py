@@ -123,6 +123,7 @@ class FleetClient:
         self._timeout = seconds(timeout)
         self._sleep = sleep
         self._channel: Any = None
+        self._attached = False
         self._link: Link | None = None
         self._callables: dict[str, Any] = {}
 
@@ -136,10 +137,12 @@ class FleetClient:
 
     async def close(self) -> None:
         """Close the connection; the next call would open it again."""
-        channel, self._channel = self._channel, None
-        self._callables.clear()
-        if channel is not None and (self._link is None or self._link.running):
-            await self._cross(channel.close())
+        if not self._attached:
+            return
+        await self._cross(self._close_channel())
+        link, self._link, self._attached = self._link, None, False
+        if link is not None:
+            await asyncio.to_thread(link.close)
 
     async def perform(self, plan: Plan[R]) -> R:
         """Run a plan: send what it asks for, give it the responses, return its result."""
@@ -207,13 +210,16 @@ class FleetClient:
             self._channel = open_channel(self.address)
         return self._channel
 
+    async def _close_channel(self) -> None:
+        channel, self._channel = self._channel, None
+        self._callables.clear()
+        if channel is not None:
+            await channel.close()
+
     async def _cross(self, work: Coroutine[Any, Any, R] | Awaitable[R]) -> R:
         """Await on the loop that owns the channel: an agent's link when the process has one (one grpc.aio loop a process), else this one."""
-        if self._channel is None:
-            self._link = Link.current()
-        elif self._link is not None and not self._link.running:
-            self._channel, self._link = None, Link.current()
-            self._callables.clear()
+        if not self._attached:
+            self._attached, self._link = True, Link.share()
         if self._link is None:
             return await work
         return await asyncio.wrap_future(self._link.run(work))

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Link:
-    """Opened by the first agent of the process, closed by the last; grpc.aio works badly in two loops of one process."""
+    """Opened by the first agent of the process, closed by its last user; grpc.aio works badly in two loops of one process."""
 
     _shared: ClassVar[Link | None] = None
     _users: ClassVar[int] = 0
@@ -34,13 +34,12 @@ class Link:
             return cls._shared
 
     @classmethod
-    def current(cls) -> Link | None:
-        """The process's link, when an agent has opened it."""
-        return cls._shared
-
-    @property
-    def running(self) -> bool:
-        return Link._shared is self
+    def share(cls) -> Link | None:
+        """The process's link when an agent has opened it; each one returned needs a close."""
+        with cls._lock:
+            if cls._shared is not None:
+                cls._users += 1
+            return cls._shared
 
     def run(self, work: Awaitable[T]) -> Future[T]:
         """Await something on the link's loop."""

@@ -220,13 +220,15 @@ class Session:
         """Take no more work; done once nothing is held."""
         if self.ending is None:
             self._ceiling_due = True
-        if self.ending != "restart":
+        if (
+            self.ending != "finished"
+        ):  # who was told on the spot to end must not come back for an operator's restart
             self.ending = ending
 
     def leave(self) -> list[Effect]:
         """Stop all runs and leave; the goodbye gives the leases back."""
         self.leaving = True
-        self.ending = self.ending or "finished"
+        self.ending = "finished"
         return [Stop(key, "release") for key, held in self._held.items() if not held.last_report]
 
     def lose_all(self) -> list[Effect]:

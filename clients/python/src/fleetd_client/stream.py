@@ -106,6 +106,7 @@ class Stream:
             if (
                 not reader.done()
             ):  # the goodbye is said: the daemon closes. asyncio.wait leaves the read alone
+                writer.result()  # a defect must not look like a lost connection
                 await asyncio.wait({reader}, timeout=FAREWELL_SECONDS)
             if reader.done():
                 end = reader.result()
@@ -166,7 +167,7 @@ class Stream:
                 await self._wake.wait()
             await call.write(session.goodbye())
             await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except (grpc.aio.AioRpcError, grpc.aio.BaseError, asyncio.InvalidStateError):
             # The stream is gone: the reader learns why. Until it has, this task must not be the first to end.
             await asyncio.Event().wait()
 

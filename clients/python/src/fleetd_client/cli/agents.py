@@ -12,7 +12,7 @@ from fleetd_client.cli.columns import AGENT
 from fleetd_client.cli.flags import pairs, span
 from fleetd_client.cli.invocation import Invocation, command
 
-app = typer.Typer(no_args_is_help=True, help="See the agents and give them orders.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See the agents and give them orders.")
 
 AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="Name of the agent.")]
 Reason = Annotated[str, typer.Option(help="For people; kept in the event.")]

@@ -131,7 +131,7 @@ EVENT = (
     Column("TYPE", lambda event, _: name(s.EventType, "EVENT_TYPE", event.type), width=21),
     Column("TASK", _field("task_id"), width=26),
     Column("AGENT", _field("agent_id")),
-    Column("DETAIL", lambda event, _: _pairs(record(event)["payload"]), free=True),
+    Column("DETAIL", lambda event, _: _pairs(record(event).get("payload", {})), free=True),
     Column("ORG", _field("org_id"), WIDE),
 )
 

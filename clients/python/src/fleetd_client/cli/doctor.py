@@ -68,7 +68,9 @@ def register(app: typer.Typer) -> None:
 
 async def doctor(run: Invocation) -> int:
     """
-    Check whether the daemon is reachable, healthy, writable and in time, and has agents. Exit code 1 when a check fails.
+    Check that the daemon is well, and say what to do if not.
+
+    Is it reachable, healthy, writable, in time, and has it agents? Exit code 1 when a check fails.
 
     Example: fleetctl doctor --server 10.0.0.5:50051
     """

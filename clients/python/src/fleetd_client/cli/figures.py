@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 async def queue(run: Invocation) -> None:
     """
-    Show how many tasks there are in each state, and how long they wait and run.
+    Show how many tasks there are, and how long they wait.
 
     Example: fleetctl queue -o json
     """

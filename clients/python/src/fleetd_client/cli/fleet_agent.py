@@ -25,7 +25,7 @@ from fleetd_client.errors import FleetError
 app = typer.Typer(
     name="fleet-agent",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
 )

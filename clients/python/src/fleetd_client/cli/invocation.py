@@ -134,9 +134,18 @@ def perform(options: Options, work: Callable[[Invocation], Coroutine[Any, Any, i
         for line in explain(error, server):
             narrator.print(f"fleetctl: {line}" if not line.startswith(" ") else line, soft_wrap=True)
         return exit_code(error)
+    except (typer.BadParameter, typer.Abort, typer.Exit):
+        raise
     except KeyboardInterrupt:
         return exit_codes.INTERRUPTED
     except BrokenPipeError:
         # Whoever read along has seen enough. What is still buffered must not fail again at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.ERROR
+    except Exception as error:
+        if "FLEETCTL_TRACEBACK" in os.environ:
+            raise
+        narrator.print(
+            f"fleetctl: {type(error).__name__}: {error}; FLEETCTL_TRACEBACK=1 shows where", soft_wrap=True
+        )
         return exit_codes.ERROR

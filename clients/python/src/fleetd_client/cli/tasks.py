@@ -20,26 +20,32 @@ from fleetd_client.payload import content
 from fleetd_client.stubs import TaskStatus
 from fleetd_client.tasks import TaskMatch, TaskOptions, TaskUpdate
 
-app = typer.Typer(no_args_is_help=True, help="Submit tasks, follow them, change their fate.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Submit tasks, follow them, change their fate."
+)
 
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="Id of the task.")]
 TaskIds = Annotated[list[str], typer.Argument(metavar="ID", help="Ids of tasks.")]
 Reason = Annotated[str, typer.Option(help="For people; kept in the event.")]
 Statuses = Annotated[
-    list[str] | None, typer.Option("--status", help="For instance RUNNING. Can be passed multiple times.")
+    list[str] | None,
+    typer.Option("--status", metavar="STATUS", help="For instance RUNNING. Can be passed multiple times."),
 ]
-Org = Annotated[str, typer.Option("--org", help="Tenant.")]
-Type = Annotated[str, typer.Option("--type", help="Type of task.")]
+Org = Annotated[str, typer.Option("--org", metavar="ORG", help="Tenant.")]
+Type = Annotated[str, typer.Option("--type", metavar="TYPE", help="Type of task.")]
 Labels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="KEY=VALUE", help="Label. Can be passed multiple times."),
 ]
 Capabilities = Annotated[
     list[str] | None,
-    typer.Option("--cap", help="Capability the agent must have. Can be passed multiple times."),
+    typer.Option(
+        "--cap", metavar="CAPABILITY", help="Capability the agent must have. Can be passed multiple times."
+    ),
 ]
-Tags = Annotated[list[str] | None, typer.Option("--tag", help="Tag. Can be passed multiple times.")]
-Moment = Annotated[datetime | None, typer.Option(parser=moment, metavar="TIME")]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="TAG", help="Tag. Can be passed multiple times.")
+]
 WaitLimit = Annotated[
     float | None,
     typer.Option(parser=span, metavar="SPAN", help="Longest wait.", show_default="no limit"),
@@ -152,7 +158,7 @@ async def list_tasks(
     org: Org = "",
     agent: Annotated[str, typer.Option(metavar="AGENT", help="Agent that has or had it.")] = "",
     task_type: Type = "",
-    tag: Annotated[str, typer.Option(help="Tag it must have.")] = "",
+    tag: Annotated[str, typer.Option(metavar="TAG", help="Tag it must have.")] = "",
     label: Labels = None,
     ref: Annotated[str, typer.Option(help="Name in another system.")] = "",
     parent: Annotated[str, typer.Option(metavar="ID", help="Task it belongs to.")] = "",
@@ -196,7 +202,9 @@ async def wait_tasks(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> int:
     """
-    Wait until tasks have ended and print their results; the exit code is 10 when one did not complete.
+    Wait until tasks have ended and print their results.
+
+    The exit code is 10 when one of them did not complete.
 
     Example: fleetctl tasks wait 01JZX3V7Q8M4T2N6B9C5D1E0FG --timeout 10m
     """
@@ -210,7 +218,9 @@ async def result(
     history: Annotated[bool, typer.Option("--history", help="List how every run ended.")] = False,
 ) -> int:
     """
-    Print the output of a task that has ended, byte for byte; with -o json all that is known of its result.
+    Print the output of a task that has ended.
+
+    Byte for byte; with -o json all that is known of its result.
 
     Example: fleetctl tasks result 01JZX3V7Q8M4T2N6B9C5D1E0FG > review.md
     """
@@ -236,14 +246,16 @@ async def cancel(
     status: Statuses = None,
     org: Org = "",
     task_type: Type = "",
-    tag: Annotated[str, typer.Option(help="Tag they must have.")] = "",
+    tag: Annotated[str, typer.Option(metavar="TAG", help="Tag they must have.")] = "",
     label: Labels = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: Reason = "",
 ) -> int:
     """
-    Cancel tasks by id or by filter: at once what waits, through its agent what runs.
+    Cancel tasks by id or by filter.
+
+    What waits is cancelled at once, what runs through its agent.
 
     Example: fleetctl tasks cancel --org acme --tag nightly --dry-run
     """
@@ -256,10 +268,11 @@ async def cancel(
         return exit_codes.OK
     if not task_ids and not dry_run and not yes:
         count = (await client.cancel_many(dry_run=True, allow_all=everything, **match)).matched
-        if not sys.stdin.isatty():
+        if count and not sys.stdin.isatty():
             run.say(f"fleetctl: {count} tasks match; pass --yes, nobody is at a terminal to be asked")
             return exit_codes.USAGE
-        typer.confirm(f"Cancel {count} tasks?", abort=True, err=True)
+        if count:
+            typer.confirm(f"Cancel {count} tasks?", abort=True, err=True)
     answer = await client.cancel_many(
         task_ids or (), reason=reason, dry_run=dry_run, allow_all=everything, **match
     )
@@ -279,7 +292,9 @@ async def cancel(
 @command(app, "retry")
 async def retry(run: Invocation, task_ids: TaskIds, reason: Reason = "") -> None:
     """
-    Put failed or dead-lettered tasks back in the queue, with fresh attempts.
+    Put failed or dead-lettered tasks back in the queue.
+
+    They get fresh attempts.
 
     Example: fleetctl tasks retry 01JZX3V7Q8M4T2N6B9C5D1E0FG --reason "the mirror is back"
     """
@@ -311,7 +326,9 @@ async def update(
     ] = None,
 ) -> None:
     """
-    Change a task: labels and metadata at any time, the rest while it waits. What is given replaces what was, lists as a whole.
+    Change a task.
+
+    Labels and metadata at any time, the rest while it waits. What is given replaces what was, lists as a whole.
 
     Example: fleetctl tasks update 01JZX3V7Q8M4T2N6B9C5D1E0FG --priority URGENT --label owner=ada
     """
@@ -340,7 +357,9 @@ async def update(
 @command(app, "watch")
 async def watch(run: Invocation, task_id: TaskId) -> None:
     """
-    Print the events of a task, from its first on and as they happen, until it has ended.
+    Print the events of a task until it has ended.
+
+    From the first on, then as they happen.
 
     Example: fleetctl tasks watch 01JZX3V7Q8M4T2N6B9C5D1E0FG
     """

@@ -1,0 +1,252 @@
+"""The parts of fleetctl that need no daemon."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+
+import pytest
+import typer
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from fleet.v1.health_pb2 import DaemonState
+from fleetd_client import InvalidArgument, NotFound, Overloaded, Unavailable
+from fleetd_client.cli import exit_codes
+from fleetd_client.cli.columns import EVENT, TASK
+from fleetd_client.cli.doctor import Reading, examine
+from fleetd_client.cli.failure import exit_code, explain
+from fleetd_client.cli.flags import pairs
+from fleetd_client.cli.fleet_agent import app as agent_app
+from fleetd_client.cli.fleetctl import app
+from fleetd_client.cli.invocation import Options
+from fleetd_client.cli.output import Format, Printer
+from fleetd_client.cli.record import record
+from fleetd_client.cli.times import length, parse_moment, parse_span, since
+from fleetd_client.errors import LeaseLost
+from fleetd_client.stubs import Event, GetAgentLoadResponse, GetStatusResponse, Task, TaskStatus
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("1h30m", 5400), ("1.5m", 90), ("2 d", 172_800)]
+)
+def test_spans_are_read_with_their_units(text, seconds):
+    """S3."""
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "30 parsecs", "-5s", "5s!"])
+def test_a_span_without_a_unit_is_refused_with_what_would_be_right(text):
+    """S3."""
+    with pytest.raises(ValueError, match="for instance 30s"):
+        parse_span(text)
+
+
+def test_moments_need_a_time_zone():
+    """S3."""
+    assert parse_moment("2026-01-31T08:00:00Z") == datetime(2026, 1, 31, 8, tzinfo=UTC)
+    for text in ("2026-01-31T08:00:00", "tomorrow"):
+        with pytest.raises(ValueError, match="for instance 2026-01-31T08:00:00Z"):
+            parse_moment(text)
+
+
+@pytest.mark.parametrize(
+    ("ago", "text"),
+    [
+        (0.2, "now"),
+        (3, "3.0s ago"),
+        (59, "59s ago"),
+        (200, "3m ago"),
+        (7_300, "2h ago"),
+        (90_000, "1d ago"),
+        (-200, "in 3m"),
+    ],
+)
+def test_times_are_relative_for_people(ago, text):
+    """S2."""
+    assert since(Timestamp(seconds=int(NOW - ago), nanos=int((NOW - ago) % 1 * 1e9)), NOW) == text
+
+
+def test_lengths_are_short():
+    """S2."""
+    assert length(Duration(nanos=12_000_000)) == "12ms"
+    assert length(Duration(seconds=3, nanos=400_000_000)) == "3.4s"
+
+
+def test_records_have_proto_json_names_all_fields_and_numbers_as_numbers():
+    """S2: 64-bit integers are numbers, those of free payloads too; what is unset is absent or its default."""
+    event = Event(seq=7, type="EVENT_TYPE_TASK_STARTED", task_id="T")
+    event.payload.update({"attempt": 1, "share": 0.5, "list": [1, {"x": 2}]})
+    event.time.FromSeconds(0)
+    assert record(event) == {
+        "seq": 7,
+        "taskSeq": 0,
+        "time": "1970-01-01T00:00:00Z",
+        "type": "EVENT_TYPE_TASK_STARTED",
+        "taskId": "T",
+        "agentId": "",
+        "orgId": "",
+        "payload": {"attempt": 1, "share": 0.5, "list": [1, {"x": 2}]},
+    }
+    assert isinstance(record(event)["payload"]["attempt"], int)
+    assert list(record(Task()))[:3] == ["id", "orgId", "title"]
+    assert "runAt" not in record(Task())
+
+
+def printed(form: Format, act) -> str:
+    out = io.StringIO()
+    act(Printer(form, out, now=lambda: NOW))
+    return out.getvalue()
+
+
+def test_tables_into_a_pipe_are_never_cut_and_never_coloured():
+    """S2."""
+    task = Task(id="01", title="long " * 60, status=TaskStatus.TASK_STATUS_RUNNING, attempt=1, max_attempts=3)
+    text = printed(Format.TABLE, lambda printer: printer.many([task], TASK))
+    assert text.splitlines()[0].split() == [
+        "ID",
+        "STATUS",
+        "TITLE",
+        "AGENT",
+        "ATTEMPT",
+        "PROGRESS",
+        "CREATED",
+    ]
+    assert ("long " * 60).strip() in text
+    assert "\x1b" not in text
+
+
+def test_text_of_others_cannot_drive_the_terminal():
+    """S7: a title with escape sequences is shown, not obeyed."""
+    task = Task(id="01", title="red \x1b[31m\r\nalert")
+    assert "\x1b" not in printed(Format.TABLE, lambda printer: printer.many([task], TASK))
+
+
+def test_json_is_one_document_and_jsonl_a_line_each():
+    """S2."""
+    tasks = [Task(id="01"), Task(id="02")]
+    assert [one["id"] for one in json.loads(printed(Format.JSON, lambda it: it.many(tasks, TASK)))] == [
+        "01",
+        "02",
+    ]
+    lines = printed(Format.JSONL, lambda it: it.many(tasks, TASK)).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["01", "02"]
+    assert json.loads(printed(Format.JSON, lambda it: it.many([], TASK))) == []
+
+
+def test_a_list_without_end_is_printed_row_by_row():
+    """T8."""
+
+    def act(printer: Printer) -> None:
+        for seq in (1, 2):
+            printer.follow(Event(seq=seq, type="EVENT_TYPE_TASK_CREATED", task_id="T"), EVENT)
+
+    assert len(printed(Format.TABLE, act).splitlines()) == 3
+    assert [json.loads(line)["seq"] for line in printed(Format.JSON, act).splitlines()] == [1, 2]
+
+
+def test_errors_are_one_line_with_reason_and_remedy_and_fields_one_a_line():
+    """S3."""
+    assert explain(NotFound("TASK_NOT_FOUND", "there is no task 'x'"), "S") == [
+        "there is no task 'x' [TASK_NOT_FOUND]; see fleetctl tasks list"
+    ]
+    bad = InvalidArgument([("title", "must not be empty"), ("tags[0]", "too long")])
+    assert explain(bad, "S") == [
+        "bad request [FIELD_INVALID]",
+        "  title: must not be empty",
+        "  tags[0]: too long",
+    ]
+    [line] = explain(Unavailable("UNAVAILABLE", "failed to connect to all addresses; ..."), "10.0.0.1:5")
+    assert line.startswith("the daemon at 10.0.0.1:5 cannot be reached")
+    [line] = explain(Unavailable("DRAINING", "the daemon is going down"), "S")
+    assert line == "the daemon is going down [DRAINING]"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotFound("R", ""), exit_codes.NOT_FOUND),
+        (LeaseLost("R", ""), exit_codes.PRECONDITION),
+        (Overloaded("R", ""), exit_codes.UNAVAILABLE),
+        (InvalidArgument([]), exit_codes.USAGE),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error, code):
+    """S3: derived errors have that of their base."""
+    assert exit_code(error) == code
+
+
+def test_pairs_must_be_pairs():
+    """S3."""
+    assert pairs(["a=1", "b=x=y", "c="]) == {"a": "1", "b": "x=y", "c": ""}
+    for bad in ("a", "=1"):
+        with pytest.raises(typer.BadParameter, match="KEY=VALUE"):
+            pairs([bad])
+
+
+def test_options_after_the_command_win_over_those_before_it():
+    """S2."""
+    before, after = Options(server="a:1", timeout=1.0, output=Format.JSON), Options(server="b:2")
+    assert before.then(after) == Options(server="b:2", timeout=1.0, output=Format.JSON)
+
+
+def reading(**status) -> Reading:
+    whole = {
+        "state": DaemonState.DAEMON_STATE_SERVING,
+        "writable": True,
+        "queue_limit": 100,
+        "version": "0.1.0",
+        "time": Timestamp(seconds=int(NOW)),
+        "commit_time": Duration(nanos=1_000_000),
+    }
+    load = GetAgentLoadResponse(total=1, connected=1)
+    return Reading(GetStatusResponse(**whole | status), load, NOW, NOW + 0.01)
+
+
+def outcomes(found: Reading) -> dict[str, str]:
+    return {check.name: check.outcome for check in examine(found)}
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_healthy_daemon():
+    """D7."""
+    assert set(outcomes(reading()).values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("status", "check", "outcome"),
+    [
+        ({"state": DaemonState.DAEMON_STATE_DRAINING}, "healthy", "warn"),
+        ({"writable": False}, "writable", "fail"),
+        ({"commit_time": Duration(seconds=1)}, "writable", "warn"),
+        ({"queued_commands": 51}, "keeping up", "warn"),
+        ({"time": Timestamp(seconds=int(NOW) - 5)}, "in time", "warn"),
+        ({"time": Timestamp(seconds=int(NOW) + 3600)}, "in time", "fail"),
+        ({"version": "0.2.0"}, "versions", "warn"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong_and_what_to_do(status, check, outcome):
+    """D7."""
+    [found] = [one for one in examine(reading(**status)) if one.name == check]
+    assert found.outcome == outcome
+    assert found.remedy
+
+
+def commands(group, path=()):
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from commands(one, (*path, name))
+        else:
+            yield (*path, name), one
+
+
+def test_every_command_has_help_with_an_example():
+    """S2."""
+    found = {path: command.help for path, command in commands(typer.main.get_command(app))}
+    found |= {path: command.help for path, command in commands(typer.main.get_command(agent_app))}
+    assert ("tasks", "submit") in found
+    for path, text in found.items():
+        tool = "fleet-agent" if path == ("exec",) else "fleetctl"
+        assert f"Example: {tool} {' '.join(path)}" in text
