@@ -37,7 +37,7 @@ class GroupKey(NamedTuple):
 
 
 Rank = tuple[int, float, int, int]
-"""Order among lanes, smallest first: (−effective priority, virtual time of the org, epoch ms since when the head waits, lane id)."""
+"""Order among lanes, smallest first: (−effective priority, virtual time of the org, epoch ms since when the head waits, place of the head)."""
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Group:
     heap: list[tuple[Rank, int]] = field(default_factory=list)
 
     def rank(self, lane: Lane) -> Rank:
-        return (-lane.level, max(lane.org.vtime, self.floor), lane.head_at, lane.id)
+        return (-lane.level, max(lane.org.vtime, self.floor), lane.head_at, lane.head_seq)
 
     def push(self, lane: Lane) -> None:
         heapq.heappush(self.heap, (self.rank(lane), lane.id))
