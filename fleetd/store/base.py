@@ -15,8 +15,8 @@ from fleetd.core.agent import Agent
 from fleetd.core.audit import AuditLine
 from fleetd.core.event import Event, EventFilter
 from fleetd.core.lanes import LaneKey
-from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute
+from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Load(NamedTuple):
 
 @dataclass(slots=True)
 class Loaded:
-    """Rows found; on a shared store they stay locked until the transaction ends. `next_task_seq` is the next free seq."""
+    """Rows found; on a shared store they stay locked until the transaction ends. `next_task_seq` is the next free number for a task's seq or place."""
 
     tasks: list[Task] = field(default_factory=list)
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
@@ -116,7 +116,8 @@ class LaneRow:
 class Snapshot:
     """
     Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
-    their PENDING tasks that hold no place in a lane.
+    their PENDING tasks that hold no place in a lane. `counts` of terminal statuses are of all that ever came there (less what was replayed or
+    discarded): retention takes nothing back.
     """
 
     daemon_id: str
@@ -229,7 +230,7 @@ class Store(Protocol):
         ...
 
     async def oldest_event(self) -> int:
-        """Return the seq of the oldest event kept; 0 when there is none."""
+        """Return the seq of the oldest event kept; of the next one to come when there is none."""
         ...
 
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
@@ -245,7 +246,10 @@ class Store(Protocol):
         ...
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
-        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own. Raises StoreFull."""
+        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own.
+
+        Events go oldest first and without gaps: the first one that must stay keeps all after it. Raises StoreFull, CommitUnclear (trim again).
+        """
         ...
 
     async def status(self) -> StoreStatus:

@@ -46,7 +46,10 @@ CHECKPOINTS = (
     f"SELECT {columns(rows.CHECKPOINT_COLUMNS, 'c')} FROM tasks AS t CROSS JOIN task_checkpoints AS c"
     f" WHERE c.seq = t.seq AND t.id {_LISTED}"
 )
-HEADS = f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_queued WHERE t.lane = ? AND t.queued = 1 ORDER BY t.seq LIMIT ?"
+HEADS = (
+    f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_queued WHERE t.lane = ? AND t.place > ? AND t.queued = 1"
+    " ORDER BY t.place LIMIT ?"
+)
 SPEC_PARTS = f"SELECT seq, spec FROM task_specs WHERE seq {_LISTED}"
 INPUT_PARTS = f"SELECT seq, data, content_type FROM task_inputs WHERE seq {_LISTED}"
 CHECKPOINT_PARTS = f"SELECT {columns(rows.CHECKPOINT_COLUMNS)} FROM task_checkpoints WHERE seq {_LISTED}"
@@ -77,9 +80,9 @@ def load(connection: sqlite3.Connection, keys: Keys, next_task_seq: int) -> Load
     )
 
 
-def heads(connection: sqlite3.Connection, lane: int, limit: int) -> list[Task]:
-    """Return the first queued tasks of a lane."""
-    return [rows.task_of(row) for row in connection.execute(HEADS, (lane, limit))]
+def heads(connection: sqlite3.Connection, lane: int, limit: int, after: int) -> list[Task]:
+    """Return the first queued tasks of a lane with a place beyond `after`."""
+    return [rows.task_of(row) for row in connection.execute(HEADS, (lane, after, limit))]
 
 
 def parts(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, TaskParts]:

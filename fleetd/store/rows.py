@@ -11,6 +11,7 @@ from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.event import Event, EventType
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Minute
+from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.task import (
     Artifact,
     Checkpoint,
@@ -55,8 +56,8 @@ TASK_FIXED = (
 """Columns set by the insert alone, in the order of `task_values`."""
 
 TASK_CHANGING = (
-    "status", "priority", "lane", "queued", "mode", "mode_source", "lease_epoch", "agent_id", "session_epoch", "accepted",
-    "order", "order_at", "ending", "attempt", "max_attempts", "losses", "progress", "progress_message", "progress_at", "version",
+    "status", "priority", "lane", "place", "queued", "mode", "mode_source", "lease_epoch", "agent_id", "session_epoch", "accepted",
+    "order", "order_at", "ending", "attempt", "max_attempts", "losses", "replays", "dead_reason", "progress", "progress_message", "progress_at", "version",
     "events", "updated_at", "queued_at", "run_at", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "deadline",
     "start_by", "timeout", "due", "error_code", "error_message", "reserved_agent",
 )  # fmt: skip
@@ -100,6 +101,7 @@ def task_changes(task: Task) -> tuple[Any, ...]:
         int(task.status),
         int(task.priority),
         task.lane,
+        task.place,
         int(task.queued),
         int(task.mode),
         int(task.mode_source),
@@ -113,6 +115,8 @@ def task_changes(task: Task) -> tuple[Any, ...]:
         task.attempt,
         task.max_attempts,
         task.losses,
+        task.replays,
+        task.dead_reason,
         task.progress,
         task.progress_message,
         task.progress_at,
@@ -136,7 +140,7 @@ def task_changes(task: Task) -> tuple[Any, ...]:
 
 
 def task_of(row: Row) -> Task:
-    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 46 keyword arguments cost three times as much."""
+    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 49 keyword arguments cost three times as much."""
     task = object.__new__(Task)
     (
         task.seq,
@@ -153,6 +157,7 @@ def task_of(row: Row) -> Task:
         status,
         priority,
         task.lane,
+        task.place,
         queued,
         mode,
         mode_source,
@@ -166,6 +171,8 @@ def task_of(row: Row) -> Task:
         task.attempt,
         task.max_attempts,
         task.losses,
+        task.replays,
+        task.dead_reason,
         task.progress,
         task.progress_message,
         task.progress_at,
@@ -185,7 +192,7 @@ def task_of(row: Row) -> Task:
         task.error_code,
         task.error_message,
         task.reserved_agent,
-    ) = row[:46]
+    ) = row[:49]
     task.exclusive = exclusive == 1
     task.retry = None if retry is None else RetryPolicy(*decode(retry))
     task.status = _STATUS[status]
@@ -342,6 +349,22 @@ def lane_key_of(row: Row) -> LaneKey:
     org_id, capabilities, mode, priority, agent = row
     return LaneKey(org_id, tuple(decode(capabilities)), mode, priority, agent)
 
+
+RULE_COLUMNS = ("kind", "name", "weight", "max_running", "max_pending", "paused", "reason")
+
+
+def rule_values(key: GateKey, rule: GateRule) -> tuple[Any, ...]:
+    limits = (rule.max_running, rule.max_pending, int(rule.paused))
+    return (key.kind, key.name, rule.weight, *limits, rule.reason)
+
+
+def rule_of(row: Row) -> tuple[GateKey, GateRule]:
+    """Return the key and the rule of a row of RULE_COLUMNS."""
+    kind, name, weight, max_running, max_pending, paused, reason = row
+    return GateKey(kind, name), GateRule(weight, max_running, max_pending, paused == 1, reason)
+
+
+AUDIT_COLUMNS = ("at", "actor", "action", "target", "reason")
 
 AGENT_COLUMNS = (
     "agent_id", "spec", "registered_at", "last_heartbeat_at", "stopped", "draining", "error_since", "status_reason",

@@ -9,18 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from fleetd.core.audit import AuditLine
 from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge
 from fleetd.core.task import Run, TaskFilter
 from fleetd.store import migrations, reads
 from fleetd.store.base import (
     EventPage,
+    Retention,
     Script,
     Snapshot,
     StoreBroken,
     StoreStatus,
     TaskPage,
     TaskRow,
+    Trimmed,
 )
 from fleetd.store.connection import (
     MEMORY,
@@ -31,6 +34,7 @@ from fleetd.store.connection import (
     connect_writer,
     judged,
 )
+from fleetd.store.retention import trim
 from fleetd.store.transaction import transact
 
 T = TypeVar("T")
@@ -124,12 +128,26 @@ class SqliteStore:
         )
 
     async def oldest_event(self) -> int:
-        """Return the seq of the oldest event kept; 0 when there is none."""
+        """Return the seq of the oldest event kept; of the next one to come when there is none."""
         return await self._read(reads.oldest_event)
 
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
         """Return edges (task id, edge) that start or end at the task, oldest first."""
         return await self._read(partial(reads.lineage, task_id=task_id))
+
+    async def count_ahead(self, lane: int, place: int, limit: int) -> int:
+        """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
+        return await self._read(partial(reads.count_ahead, lane=lane, place=place, limit=limit))
+
+    async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
+        """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
+        return await self._read(
+            partial(reads.list_audits, before_id=before_id, limit=limit, action=action, target=target)
+        )
+
+    async def trim(self, retention: Retention, limit: int) -> Trimmed:
+        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction. Raises StoreFull, CommitUnclear."""
+        return await self._opened().run(partial(trim, retention=retention, limit=limit))
 
     async def status(self) -> StoreStatus:
         """Return facts for operators."""

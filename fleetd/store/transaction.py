@@ -53,6 +53,8 @@ FORGET_DUE = "DELETE FROM due WHERE task_seq = ? AND kind & ?"
 INSERT_EDGE = _insert("lineage", ("task_seq", "kind", "from_task_id", "at", "detail"))
 SAVE_AGENT = _insert("agents", rows.AGENT_COLUMNS, replace=True)
 FORGET_AGENT = "DELETE FROM agents WHERE agent_id = ?"
+SAVE_RULE = _insert("limits", rows.RULE_COLUMNS, replace=True)
+INSERT_AUDIT = _insert("audits", rows.AUDIT_COLUMNS)
 FIND_LANE = (
     "SELECT id FROM lanes WHERE org_id = ? AND capabilities = ? AND mode = ? AND priority = ? AND agent = ?"
 )
@@ -70,10 +72,15 @@ SET_SEQS = "UPDATE daemons SET task_seq = ?, event_seq = ?"
 
 
 def transact(connection: sqlite3.Connection, script: Callable[[], Script[T]]) -> T:
-    """Run a script as one transaction. Raises StoreFull, CommitUnclear, StoreBroken, or what the script raised: then nothing changed."""
+    """Run a script as one transaction. Raises as `commit` does, or what the script raised: then nothing changed."""
+    return commit(connection, lambda: _run(connection, script()))
+
+
+def commit(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    """Run what writes, as one transaction. Raises StoreFull, CommitUnclear, StoreBroken, or what `work` raised: then nothing changed."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        result = _run(connection, script())
+        result = work()
     except sqlite3.Error as error:
         _roll_back(connection)
         raise judged(error) from error
@@ -129,8 +136,8 @@ class _Transaction:
         match operation:
             case Load(keys):
                 return load.load(self._connection, keys, self._task_seq + 1)
-            case Heads(lane, limit):
-                return load.heads(self._connection, lane, limit)
+            case Heads(lane, limit, after):
+                return load.heads(self._connection, lane, limit, after)
             case Parts(seqs):
                 return load.parts(self._connection, seqs)
             case Intern(keys):
@@ -161,8 +168,10 @@ class _Transaction:
         return int(self._connection.execute(INSERT_LANE, values).lastrowid or 0)
 
     def _write(self, changes: Changes) -> None:
-        self._write_tasks(changes)
         many = self._many
+        many(INSERT_AUDIT, changes.audits)
+        many(SAVE_RULE, [rows.rule_values(key, rule) for key, rule in changes.rules.items()])
+        self._write_tasks(changes)
         many(UPDATE_SPEC, [(rows.spec_text(spec), seq) for seq, spec in changes.specs.items()])
         many(
             SAVE_CHECKPOINT,
@@ -184,6 +193,9 @@ class _Transaction:
         new = [item.task for item in changes.new_tasks]
         inserted = {task.seq for task in new}
         changed = [task for task in changes.tasks.values() if task.seq not in inserted]
+        # Places are numbers of the same row of seqs: a replay uses one up without inserting a task.
+        places = [task.place for task in (*changed, *new)]
+        self._task_seq = max((self._task_seq, *places, *inserted))
         # Terminal ones first: what frees an external reference is written before what takes it.
         self._many(UPDATE_TASK, _updates(task for task in changed if task.terminal))
         self._many(UPDATE_TASK, _updates(task for task in changed if not task.terminal))
@@ -200,7 +212,6 @@ class _Transaction:
                 if n.input is not None
             ],
         )
-        self._task_seq = max(self._task_seq, *inserted)
 
     def _add_figures(self, minute: int, figures: Minute) -> None:
         values = rows.minute_values(figures)

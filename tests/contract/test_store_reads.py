@@ -34,7 +34,9 @@ async def test_a_new_store_is_empty(store):
     assert (snapshot.generation, snapshot.last_batch, snapshot.last_event_seq) == (1, 0, 0)
     assert (snapshot.agents, snapshot.lanes, snapshot.live) == ([], [], [])
     assert (snapshot.counts, snapshot.totals, snapshot.minutes) == ({}, Minute(), {})
-    assert await store.last_batch() == await store.oldest_event() == 0
+    assert (snapshot.delayed, snapshot.rules) == ({}, {})
+    assert (await store.last_batch(), await store.oldest_event()) == (0, 1)
+    assert await store.list_audits(0, 10, "", "") == []
     assert (await store.list_tasks(TaskFilter(), 0, 10, 10)).next_before == 0
     assert await store.due(10) == []
 
