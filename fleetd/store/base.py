@@ -246,7 +246,8 @@ class Store(Protocol):
         ...
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
-        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own.
+        """
+        Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own.
 
         Events go oldest first and without gaps: the first one that must stay keeps all after it. Raises StoreFull, CommitUnclear (trim again).
         """
