@@ -141,6 +141,9 @@ def _agents(task: Task, around: Surroundings) -> list[Reason]:
         text = f"all {len(online)} able agents are draining, stopped or in error"
         return [Reason("AGENTS_UNAVAILABLE", text, numbers)]
     held, slots = sum(a.held for a in working), sum(max(a.held, a.ceiling) for a in working)
+    if not slots:
+        text = f"none of the {len(working)} able agents asks for work"
+        return [Reason("NO_DEMAND", text, numbers)]
     if held >= slots:
         text = f"all {slots} slots of the {len(working)} able agents are taken"
         return [Reason("NO_FREE_SLOT", text, {**numbers, "slots": slots, "held": held})]
