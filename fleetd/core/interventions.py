@@ -125,6 +125,7 @@ def fresh_start(ledger: Ledger, task: Task) -> None:
     if holder is not None:
         raise WrongState("EXTERNAL_REF_IN_USE", f"external_ref now belongs to task {holder.id}")
     ledger.move(task, Status.PENDING)
+    ledger.take_ref(task)
     ledger.clear_due(task, DueKind.REPLAY)
     task.attempt = task.losses = 0
     task.finished_at = task.run_at = task.start_by = 0
@@ -210,7 +211,7 @@ class Update:
                 ledger.add_due(task, DueKind.START, task.run_at)
             if task.reserved_agent:
                 ledger.add_due(task, DueKind.RESERVATION, task.queued_at + ledger.rules.reservation)
-        ledger.homeless.append((task, lane_key(task, spec.required_capabilities)))
+        ledger.homeless[task.seq] = task, lane_key(task, spec.required_capabilities)
 
 
 def find(ledger: Ledger, task_id: str) -> Task:

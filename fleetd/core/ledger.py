@@ -217,7 +217,7 @@ class Ledger:
         self.counts: dict[Status, int] = {}
         self.entered: list[Place] = []
         self.left: list[int] = []
-        self.homeless: list[tuple[Task, LaneKey]] = []
+        self.homeless: dict[int, tuple[Task, LaneKey]] = {}
         self.specs: dict[int, Spec] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
@@ -242,9 +242,14 @@ class Ledger:
         self._by_seq[task.seq] = task
         if task.idempotency_key:
             self._by_key[task.org_id, task.idempotency_key] = task
-        if task.external_ref and not task.terminal:
-            self._by_ref[task.org_id, task.external_ref] = task
+        if not task.terminal:
+            self.take_ref(task)
         return task
+
+    def take_ref(self, task: Task) -> None:
+        """Note that the task, which is not terminal, has its external reference."""
+        if task.external_ref:
+            self._by_ref[task.org_id, task.external_ref] = task
 
     def task(self, task_id: str) -> Task | None:
         return self._tasks.get(task_id)
@@ -299,7 +304,7 @@ class Ledger:
         self.counts[task.status] = self.counts.get(task.status, 0) + 1
         self.figures.submitted += 1
         self.waiting[task.org_id] = self.waiting.get(task.org_id, 0) + 1
-        self.homeless.append((task, lane))
+        self.homeless[task.seq] = task, lane
 
     def move(self, task: Task, status: Status) -> None:
         """Change the status, which must be a legal move (T2)."""
@@ -331,7 +336,9 @@ class Ledger:
             self.changes.tasks[task.seq] = task
 
     def enter_lane(self, task: Task) -> None:
-        """Put a waiting task in its place."""
+        """Put a waiting task in its place. One that changes its lane takes its place there when the commands are done."""
+        if task.seq in self.homeless:
+            return
         task.queued = True
         self.entered.append(Place(task.lane, task.place, task.queued_at))
 

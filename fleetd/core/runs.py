@@ -137,8 +137,9 @@ def release(
 
 
 def offer_expired(ledger: Ledger, task: Task) -> None:
-    """Nobody accepted the offer in time: back to its place, no attempt burnt (T6)."""
-    release(ledger, task, "offer not accepted in time", Ending.OFFER_EXPIRED, tell=True)
+    """Nobody accepted the offer in time, or started what was accepted: back to its place, no attempt burnt (T6)."""
+    what = "accepted and not started in time" if task.accepted else "offer not accepted in time"
+    release(ledger, task, what, Ending.OFFER_EXPIRED, tell=True)
 
 
 def grace_expired(ledger: Ledger, task: Task) -> None:

@@ -14,6 +14,7 @@ from fleetd.core.ledger import (
     RuleChanged,
     Started,
 )
+from fleetd.core.task import Status
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
@@ -35,8 +36,8 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
                 sweeper.set_lease("run", effect.task, now + engine.run_timeout(effect.task))
         elif isinstance(effect, Accepted):
             sessions.accepted(effect.task.agent_id, effect.task.id)
-            if not effect.task.order:
-                sweeper.cancel_lease(effect.task.id)
+            if not effect.task.order and effect.task.status is Status.ASSIGNED:
+                sweeper.set_lease("start", effect.task, now + engine.start_timeout(effect.task))
         elif isinstance(effect, Ordered):
             sessions.ordered(effect.task)
             sweeper.set_lease("grace", effect.task, now + engine.rules.stop_grace)

@@ -468,6 +468,11 @@ class Engine:
         """Return the longest run of a task on an agent, ms (T3)."""
         return task.timeout or self.rules.default_timeout
 
+    def start_timeout(self, task: Task) -> int:
+        """Return how long an accepted lease may wait for its start, ms: the answer of a claim can be lost while its agent lives on."""
+        session = self.sessions.get(task.agent_id)
+        return max(self.run_timeout(task), session.lease_ttl if session is not None else 0)
+
 
 def _resolve(futures: list[asyncio.Future[None]]) -> None:
     for future in futures:

@@ -69,13 +69,14 @@ def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], num
 
 def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
     """Carry what the commands changed over to lanes and slots."""
-    if ledger.homeless:
-        keys = dict.fromkeys(key for _, key in ledger.homeless if not engine.lane_book.find(key))
+    homeless, ledger.homeless = ledger.homeless, {}
+    if homeless:
+        keys = dict.fromkeys(key for _, key in homeless.values() if not engine.lane_book.find(key))
         if keys:
             ids: list[int] = yield Intern(list(keys))
             for lane_id, key in zip(ids, keys, strict=True):
                 engine.lane_book.learn(lane_id, key)
-        for task, key in ledger.homeless:
+        for task, key in homeless.values():
             task.lane = engine.lane_book.find(key)
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
