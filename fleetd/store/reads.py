@@ -26,7 +26,9 @@ LANES = (
     " FROM lanes AS l LEFT JOIN (SELECT lane, count(*) AS n, min(place) AS head, seq FROM tasks INDEXED BY tasks_queued"
     " WHERE queued = 1 GROUP BY lane) AS w ON w.lane = l.id LEFT JOIN tasks AS t ON t.seq = w.seq ORDER BY l.id"
 )
-LIVE_TASKS = f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.status IN (2, 3) ORDER BY t.seq"
+LIVE_TASKS = (
+    f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.status BETWEEN 2 AND 3 ORDER BY t.seq"
+)
 DELAYED = "SELECT org_id, count(*) FROM tasks INDEXED BY tasks_delayed WHERE status = 1 AND queued = 0 GROUP BY org_id"
 DUE = "SELECT at, kind, task_seq FROM due INDEXED BY due_by_time ORDER BY at, kind, task_seq LIMIT ?"
 TASKS = (
@@ -190,10 +192,10 @@ def ways(wanted: TaskFilter) -> list[_Way]:
         ]
     if wanted.statuses and wanted.statuses <= LIVE:
         if wanted.agent_id:
-            condition = "t.agent_id = ? AND t.status IN (2, 3)"
+            condition = "t.agent_id = ? AND t.status BETWEEN 2 AND 3"
             return [_Way("INDEXED BY tasks_live", condition, (wanted.agent_id,))]
         # Sorted on the way: the fleet's slots bound how many there are.
-        return [_Way("INDEXED BY tasks_live", "t.status IN (2, 3)")]
+        return [_Way("INDEXED BY tasks_live", "t.status BETWEEN 2 AND 3")]
     if wanted.statuses and min(wanted.statuses) > Status.COMPLETED:
         return [
             _Way("INDEXED BY tasks_by_status", "t.status = ? AND t.status > 4", (int(status),))

@@ -12,11 +12,11 @@ from fleetd.store.rows import encode
 from fleetd.store.transaction import commit
 
 OVER = (
-    "SELECT seq FROM tasks INDEXED BY tasks_over WHERE status IN (4, 5, 6) AND finished_at < ?"
+    "SELECT seq FROM tasks INDEXED BY tasks_over WHERE status BETWEEN 4 AND 6 AND finished_at < ?"
     " ORDER BY finished_at LIMIT ?"
 )
 DEAD = (
-    "SELECT seq FROM tasks INDEXED BY tasks_dead WHERE status IN (8, 9) AND finished_at < ?"
+    "SELECT seq FROM tasks INDEXED BY tasks_dead WHERE status BETWEEN 8 AND 9 AND finished_at < ?"
     " ORDER BY finished_at LIMIT ?"
 )
 _LISTED = "IN (SELECT value FROM json_each(?))"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -31,8 +31,22 @@ from fleetd.core.task import (
 Row = Sequence[Any]
 E = TypeVar("E", bound=IntEnum)
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""JSON as it is stored; one encoder, because `json.dumps` with options makes a new one for every call."""
+
+def encoder(make: Callable[..., Callable[[Any, int], Iterable[str]]] | None) -> Callable[[Any], str]:
+    """
+    Return a function that makes JSON as it is stored.
+
+    `make` is what `JSONEncoder.encode` calls anew for every value, which takes longer than its work on the small values of a row;
+    None where Python has no such function.
+    """
+    plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+    if make is None:
+        return plain.encode
+    chunks = make(None, plain.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+encode = encoder(getattr(json.encoder, "c_make_encoder", None))
 decode = json.JSONDecoder().decode
 
 
@@ -79,39 +93,47 @@ def marks(count: int) -> str:
 
 def task_values(task: Task) -> tuple[Any, ...]:
     """Return all columns of a task."""
+    return (*task_fixed(task), *task_changes(task))
+
+
+def task_fixed(task: Task) -> tuple[Any, ...]:
+    """Return the columns of a task that never change."""
     return (
         task.seq,
         task.id,
         task.org_id,
         task.task_type,
         task.created_at,
-        int(task.exclusive),
+        +task.exclusive,
         None if task.retry is None else _retry_text(task.retry),
         task.parent_id,
         task.external_ref,
         task.idempotency_key,
         task.body_hash,
-        *task_changes(task),
     )
 
 
 def task_changes(task: Task) -> tuple[Any, ...]:
-    """Return the columns of a task that can change. Enums become plain numbers: sqlite3 looks for adapters of anything else."""
+    """
+    Return the columns of a task that can change.
+
+    Enums become plain numbers (sqlite3 looks for adapters of anything else), by `+`: four times as fast as by `int`.
+    """
     return (
-        int(task.status),
-        int(task.priority),
+        +task.status,
+        +task.priority,
         task.lane,
         task.place,
-        int(task.queued),
-        int(task.mode),
-        int(task.mode_source),
+        +task.queued,
+        +task.mode,
+        +task.mode_source,
         task.lease_epoch,
         task.agent_id,
         task.session_epoch,
-        int(task.accepted),
-        int(task.order),
+        +task.accepted,
+        +task.order,
         task.order_at,
-        int(task.ending),
+        +task.ending,
         task.attempt,
         task.max_attempts,
         task.losses,
@@ -268,8 +290,8 @@ def run_values(run: Run) -> tuple[Any, ...]:
         run.lease_epoch,
         run.agent_id,
         run.attempt,
-        int(run.ending),
-        int(run.status),
+        +run.ending,
+        +run.status,
         run.error_code,
         run.error_message,
         run.started_at,
@@ -319,7 +341,7 @@ EVENT_COLUMNS = ("seq", "type", "time", "task_ref", "task_id", "task_seq", "agen
 def event_values(event: Event) -> tuple[Any, ...]:
     return (
         event.seq,
-        int(event.type),
+        +event.type,
         event.time,
         event.task_ref,
         event.task_id,

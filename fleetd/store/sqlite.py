@@ -35,7 +35,7 @@ from fleetd.store.connection import (
     judged,
 )
 from fleetd.store.retention import trim
-from fleetd.store.transaction import transact
+from fleetd.store.transaction import LiveRows, transact
 
 T = TypeVar("T")
 
@@ -58,6 +58,7 @@ class SqliteStore:
         self._max_page_count = max_page_count
         self._writer: Connection | None = None
         self._readers: list[Connection] = []
+        self._live: LiveRows = {}
 
     async def open(self) -> None:
         """Open, migrate, and take the next generation. Raises StoreBroken."""
@@ -77,6 +78,7 @@ class SqliteStore:
         """Close every connection; safe to call twice, or without `open`."""
         writer, self._writer = self._writer, None
         readers, self._readers = self._readers, []
+        self._live = {}
         for reader in readers:
             await reader.close()
         if writer is not None:
@@ -87,7 +89,7 @@ class SqliteStore:
 
     async def transact(self, script: Callable[[], Script[T]]) -> T:
         """Run a script as one durable transaction. Raises StoreFull, CommitUnclear, or what the script raised (rolled back)."""
-        return await self._opened().run(partial(transact, script=script))
+        return await self._opened().run(partial(transact, script=script, live=self._live))
 
     async def last_batch(self) -> int:
         """Return the batch number in the marker row, read on a new connection (in memory: on the only one)."""

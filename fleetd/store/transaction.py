@@ -71,9 +71,24 @@ GET_SEQS = "SELECT task_seq, event_seq FROM daemons"
 SET_SEQS = "UPDATE daemons SET task_seq = ?, event_seq = ?"
 
 
-def transact(connection: sqlite3.Connection, script: Callable[[], Script[T]]) -> T:
+LiveRows = dict[str, rows.Row]
+"""
+Rows of live tasks by id, as the last commit left them: what agents say concerns tasks written a moment ago, which need not be read again.
+They belong to the only connection that writes; the fleet's slots bound how many there are.
+"""
+
+
+def transact(
+    connection: sqlite3.Connection, script: Callable[[], Script[T]], live: LiveRows | None = None
+) -> T:
     """Run a script as one transaction. Raises as `commit` does, or what the script raised: then nothing changed."""
-    return commit(connection, lambda: _run(connection, script()))
+    kept = {} if live is None else live
+    try:
+        return commit(connection, lambda: _run(connection, script(), kept))
+    except BaseException:
+        # Some of them may never have been committed.
+        kept.clear()
+        raise
 
 
 def commit(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
@@ -110,8 +125,8 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _run(connection: sqlite3.Connection, script: Script[T]) -> T:
-    transaction = _Transaction(connection)
+def _run(connection: sqlite3.Connection, script: Script[T], live: LiveRows) -> T:
+    transaction = _Transaction(connection, live)
     try:
         operation = next(script)
         while True:
@@ -127,15 +142,16 @@ def _run(connection: sqlite3.Connection, script: Script[T]) -> T:
 class _Transaction:
     """Carries out operations. The seqs handed out live in the daemon's row, so that a rollback takes them back and a deletion does not."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, live: LiveRows) -> None:
         self._connection = connection
+        self._live = live
         self._kept = connection.execute(GET_SEQS).fetchone()
         self._task_seq, self._event_seq = self._kept
 
     def carry_out(self, operation: Operation) -> object:
         match operation:
             case Load(keys):
-                return load.load(self._connection, keys, self._task_seq + 1)
+                return load.load(self._connection, keys, self._task_seq + 1, self._live)
             case Heads(lane, limit, after):
                 return load.heads(self._connection, lane, limit, after)
             case Parts(seqs):
@@ -197,8 +213,8 @@ class _Transaction:
         places = [task.place for task in (*changed, *new)]
         self._task_seq = max((self._task_seq, *places, *inserted))
         # Terminal ones first: what frees an external reference is written before what takes it.
-        self._many(UPDATE_TASK, _updates(task for task in changed if task.terminal))
-        self._many(UPDATE_TASK, _updates(task for task in changed if not task.terminal))
+        self._update(task for task in changed if task.terminal)
+        self._update(task for task in changed if not task.terminal)
         if not new:
             return
         new.sort(key=lambda task: not task.terminal)
@@ -213,15 +229,23 @@ class _Transaction:
             ],
         )
 
+    def _update(self, tasks: Iterable[Task]) -> None:
+        live = self._live
+        values = []
+        for task in tasks:
+            changes = rows.task_changes(task)
+            values.append((*changes, task.seq))
+            if task.live:
+                live[task.id] = (*rows.task_fixed(task), *changes)
+            else:
+                live.pop(task.id, None)
+        self._many(UPDATE_TASK, values)
+
     def _add_figures(self, minute: int, figures: Minute) -> None:
         values = rows.minute_values(figures)
         if any(values):
             self._connection.execute(ADD_MINUTE, (minute, *values))
             self._connection.execute(ADD_TOTALS, values)
-
-
-def _updates(tasks: Iterable[Task]) -> list[tuple[Any, ...]]:
-    return [(*rows.task_changes(task), task.seq) for task in tasks]
 
 
 def _standing(changes: Changes) -> list[tuple[int, int, int]]:

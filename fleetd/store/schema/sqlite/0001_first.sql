@@ -67,16 +67,16 @@ CREATE INDEX tasks_queued ON tasks (lane, place) WHERE queued = 1;
 -- PENDING without a place (delays, waits between attempts): counted by org at every start.
 CREATE INDEX tasks_delayed ON tasks (org_id) WHERE status = 1 AND queued = 0;
 -- ASSIGNED and RUNNING: what an agent holds, and recovery.
-CREATE INDEX tasks_live ON tasks (agent_id) WHERE status IN (2, 3);
+CREATE INDEX tasks_live ON tasks (agent_id) WHERE status BETWEEN 2 AND 3;
 -- Everything but the states that nearly every task passes through: lists by status.
 CREATE INDEX tasks_by_status ON tasks (status) WHERE status > 4;
 -- COMPLETED, FAILED, CANCELLED, and apart from them DEAD_LETTER and DISCARDED, which are kept longer: retention.
-CREATE INDEX tasks_over ON tasks (finished_at) WHERE status IN (4, 5, 6);
-CREATE INDEX tasks_dead ON tasks (finished_at) WHERE status IN (8, 9);
+CREATE INDEX tasks_over ON tasks (finished_at) WHERE status BETWEEN 4 AND 6;
+CREATE INDEX tasks_dead ON tasks (finished_at) WHERE status BETWEEN 8 AND 9;
 CREATE UNIQUE INDEX tasks_by_key ON tasks (org_id, idempotency_key) WHERE idempotency_key <> '';
 -- PENDING, ASSIGNED, RUNNING, BLOCKED: an external reference is free again once its task is terminal.
 CREATE UNIQUE INDEX tasks_by_open_ref ON tasks (org_id, external_ref)
-    WHERE external_ref <> '' AND status IN (1, 2, 3, 7);
+    WHERE external_ref <> '' AND (status <= 3 OR status = 7);
 CREATE INDEX tasks_by_ref ON tasks (external_ref) WHERE external_ref <> '';
 CREATE INDEX tasks_by_parent ON tasks (parent_id) WHERE parent_id <> '';
 
