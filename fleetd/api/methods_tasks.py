@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fleet.v1 import dispatcher_pb2 as pb
@@ -11,6 +12,7 @@ from fleetd.api import convert_tasks
 from fleetd.api.calls import Call
 from fleetd.api.convert_audits import matching, named
 from fleetd.api.convert_submissions import submission, update
+from fleetd.api.convert_times import duration
 from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import Limits
@@ -33,6 +35,8 @@ BREATH = 64
 
 ITEM_FIELDS = 8
 """Bad fields named for one task of a batch: a thousand bad tasks must still be answered in one message."""
+SHOWN = 4 << 20
+"""Bytes of tasks shown in the answer to a batch: more than a batch of the clients' 3 MiB asks for, and well below the largest message."""
 
 
 class TaskMethods:
@@ -66,8 +70,13 @@ class TaskMethods:
             if place % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
         answers = iter(await self._engine.execute(Submit(tuple(taken))) if taken else ())
-        items = (refused.get(place) or next(answers) for place in range(len(request.tasks)))
-        return pb.SubmitTasksResponse(items=[_item(answer) for answer in items])
+        merged = (refused.get(place) or next(answers) for place in range(len(request.tasks)))
+        items: list[pb.SubmitTasksItem] = []
+        for item in _items(merged, SHOWN if request.return_tasks else 0):
+            items.append(item)
+            if len(items) % BREATH == 0:
+                await asyncio.sleep(0)
+        return pb.SubmitTasksResponse(items=items)
 
     async def get_task(self, request: pb.GetTaskRequest, call: Call) -> task_pb2.Task:
         return await self._show(_checked(request.task_id), include_input=request.include_input)
@@ -216,16 +225,33 @@ def unknown_task(task_id: str) -> NotFound:
     return NotFound("TASK_NOT_FOUND", f"there is no task {task_id!r}", {"task_id": task_id})
 
 
-def _item(answer: Taken | FleetError) -> pb.SubmitTasksItem:
-    if isinstance(answer, Taken):
-        return pb.SubmitTasksItem(task_id=answer.task.id, duplicate=answer.duplicate)
-    problem = describe(answer)
-    error = pb.ItemError(code=int(problem.code), reason=problem.reason, message=problem.message)
+def _items(answers: Iterable[Taken | FleetError], room: int) -> Iterator[pb.SubmitTasksItem]:
+    """Yield what each answer looks like; tasks are shown while there is room for them, in bytes."""
+    for answer in answers:
+        if isinstance(answer, FleetError):
+            yield pb.SubmitTasksItem(error=_item_error(answer))
+            continue
+        item = pb.SubmitTasksItem(task_id=answer.task.id, duplicate=answer.duplicate)
+        if room > 0:
+            shown = convert_tasks.task_out(answer.task, answer.spec)
+            room -= shown.ByteSize()
+            if room >= 0:
+                item.task.CopyFrom(shown)
+        yield item
+
+
+def _item_error(refusal: FleetError) -> pb.ItemError:
+    problem = describe(refusal)
+    error = pb.ItemError(
+        code=int(problem.code), reason=problem.reason, message=problem.message, metadata=problem.metadata
+    )
     shown = problem.fields[:ITEM_FIELDS]
     error.fields.extend(pb.FieldError(field=path, description=right) for path, right in shown)
     if len(shown) < len(problem.fields):
         error.fields.add(field="…", description=f"and {len(problem.fields) - len(shown)} more")
-    return pb.SubmitTasksItem(error=error)
+    if problem.retry_after is not None:
+        error.retry_after.CopyFrom(duration(problem.retry_after))
+    return error
 
 
 def _checked(task_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
@@ -12,7 +12,9 @@ import grpc
 from fleetd_client import agents, deadletters, queues, tasks
 from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
 from fleetd_client.client import DEFAULT_TIMEOUT
-from fleetd_client.errors import from_rpc
+from fleetd_client.coalescing_sync import CoalescerSync
+from fleetd_client.errors import FleetError, from_rpc
+from fleetd_client.joint import JOINTS, Joint
 from fleetd_client.methods import WATCH_EVENTS_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
 from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
@@ -111,6 +113,8 @@ class FleetClientSync:
         self._channel = open_sync_channel(address) if channel is None else channel
         self._timeout = seconds(timeout)
         self._sleep = sleep
+        self._callables: dict[str, Any] = {}
+        self._coalescers: dict[Hashable, CoalescerSync] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +125,9 @@ class FleetClientSync:
         self.close()
 
     def close(self) -> None:
+        """Close the connection; calls that wait to travel together raise ClientClosed."""
+        for coalescer in tuple(self._coalescers.values()):
+            coalescer.close()
         self._channel.close()
 
     def perform(self, plan: Plan[R]) -> R:
@@ -155,16 +162,37 @@ class FleetClientSync:
             self._sleep(watch.wait_after(error))
 
     def _send(self, call: Call) -> Any:
-        method = call.method
-        send = self._channel.unary_unary(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
-        )
         tries = Tries(call, self._timeout, time.monotonic())
+        joint = JOINTS.get(call.method.name)
         while True:
+            left = tries.left(time.monotonic())
             try:
-                return send(call.request, timeout=tries.left(time.monotonic()))
-            except grpc.RpcError as raised:
-                error = from_rpc(raised)
+                return self._try(call, left) if joint is None else self._ride(joint, call, left)
+            except FleetError as raised:
+                error = raised
             self._sleep(tries.wait_after(error, time.monotonic()))
+
+    def _ride(self, joint: Joint, call: Call, timeout: float) -> Any:
+        key = joint.key(call.request)
+        coalescer = self._coalescers.get(key)
+        if coalescer is None:
+            coalescer = self._coalescers.setdefault(key, CoalescerSync(joint, self._try))
+        try:
+            return coalescer.ride(call.request, timeout)
+        finally:
+            if coalescer.idle:
+                self._coalescers.pop(key, None)
+
+    def _try(self, call: Call, timeout: float) -> Any:
+        method = call.method
+        send = self._callables.get(method.path)
+        if send is None:
+            send = self._callables[method.path] = self._channel.unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        try:
+            return send(call.request, timeout=timeout)
+        except grpc.RpcError as raised:
+            raise from_rpc(raised) from None

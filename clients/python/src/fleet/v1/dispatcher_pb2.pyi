@@ -97,10 +97,12 @@ class SubmitTaskResponse(_message.Message):
     def __init__(self, task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ..., duplicate: bool = ...) -> None: ...
 
 class SubmitTasksRequest(_message.Message):
-    __slots__ = ("tasks",)
+    __slots__ = ("tasks", "return_tasks")
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    RETURN_TASKS_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[SubmitTaskRequest]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[SubmitTaskRequest, _Mapping]]] = ...) -> None: ...
+    return_tasks: bool
+    def __init__(self, tasks: _Optional[_Iterable[_Union[SubmitTaskRequest, _Mapping]]] = ..., return_tasks: bool = ...) -> None: ...
 
 class SubmitTasksResponse(_message.Message):
     __slots__ = ("items",)
@@ -109,26 +111,39 @@ class SubmitTasksResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[SubmitTasksItem, _Mapping]]] = ...) -> None: ...
 
 class SubmitTasksItem(_message.Message):
-    __slots__ = ("task_id", "duplicate", "error")
+    __slots__ = ("task_id", "duplicate", "error", "task")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     duplicate: bool
     error: ItemError
-    def __init__(self, task_id: _Optional[str] = ..., duplicate: bool = ..., error: _Optional[_Union[ItemError, _Mapping]] = ...) -> None: ...
+    task: _task_pb2.Task
+    def __init__(self, task_id: _Optional[str] = ..., duplicate: bool = ..., error: _Optional[_Union[ItemError, _Mapping]] = ..., task: _Optional[_Union[_task_pb2.Task, _Mapping]] = ...) -> None: ...
 
 class ItemError(_message.Message):
-    __slots__ = ("code", "reason", "message", "fields")
+    __slots__ = ("code", "reason", "message", "fields", "metadata", "retry_after")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     code: int
     reason: str
     message: str
     fields: _containers.RepeatedCompositeFieldContainer[FieldError]
-    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[FieldError, _Mapping]]] = ...) -> None: ...
+    metadata: _containers.ScalarMap[str, str]
+    retry_after: _duration_pb2.Duration
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[FieldError, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class FieldError(_message.Message):
     __slots__ = ("field", "description")
