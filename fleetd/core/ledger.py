@@ -48,14 +48,6 @@ class DueKind:
     REPLAY = 16
 
 
-class Place(NamedTuple):
-    """Where and since when a task waits; `queued_at` in epoch ms."""
-
-    lane: int
-    place: int
-    queued_at: int
-
-
 class Edge(NamedTuple):
     """One line of lineage: `task` came from `from_task_id`."""
 
@@ -215,7 +207,7 @@ class Ledger:
         self.effects: list[Effect] = []
         self.figures = Minute()
         self.counts: dict[Status, int] = {}
-        self.entered: list[Place] = []
+        self.entered: dict[int, Task] = {}
         self.left: list[int] = []
         self.homeless: dict[int, tuple[Task, LaneKey]] = {}
         self.specs: dict[int, Spec] = {}
@@ -340,12 +332,13 @@ class Ledger:
         if task.seq in self.homeless:
             return
         task.queued = True
-        self.entered.append(Place(task.lane, task.place, task.queued_at))
+        self.entered[task.seq] = task
 
     def leave_lane(self, task: Task) -> None:
         """Take a waiting task out of its place by other means than a claim."""
         task.queued = False
-        self.left.append(task.lane)
+        if self.entered.pop(task.seq, None) is None:
+            self.left.append(task.lane)
 
     def event(self, task: Task, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of the task."""

@@ -196,8 +196,10 @@ class Engine:
 
     async def wait(self, event: asyncio.Event, milliseconds: int) -> None:
         """Wait for an event, at most so long."""
+        # Not wait_for: on Python 3.11 it swallows a cancellation that meets the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), milliseconds / 1_000)
+            async with asyncio.timeout(milliseconds / 1_000):
+                await event.wait()
 
     def post_internal(self, command: Command, retry: TimerKey | None = None) -> asyncio.Future[Any]:
         """Queue a command of the daemon's own, whatever the queue's length; when the store refuses, the timer `retry` tries again."""

@@ -80,8 +80,8 @@ def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
             task.lane = engine.lane_book.find(key)
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
-    for place in ledger.entered:
-        engine.lane_book.enter(place.lane, place.place, place.queued_at)
+    for task in ledger.entered.values():
+        engine.lane_book.enter(task.lane, task.place, task.queued_at)
     _count_waiting(engine, ledger)
     for lane in ledger.left:
         engine.lane_book.leave(lane)

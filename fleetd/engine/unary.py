@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from fleetd.core.agent import Agent, AgentSpec, SessionKind
 from fleetd.core.attendance import Attach, Attached, LeaseRef
+from fleetd.core.task import Order
 from fleetd.core.words import Ack, Say, Word, WordKind
-from fleetd.engine.outbox import Offer, OrderItem
+from fleetd.engine.outbox import Offer, OrderItem, OrdersItem
 from fleetd.engine.sessions import Demand, Session, Sessions
 from fleetd.errors import NotFound, WrongState
 
@@ -190,12 +191,17 @@ class UnaryAgents:
     def _answer(
         self, session: Session, offers: list[Offer] | None = None, acks: list[Ack] | None = None
     ) -> UnaryAnswer:
+        present = self._sessions.get(session.agent_id)
+        if present is not None and present.epoch == session.epoch:
+            session = present  # registered again meanwhile: the same session, built anew
         self._sessions.renew(session)
+        said = [item for item in session.outbox.take() if isinstance(item, OrdersItem)]
+        drops = [order for item in said for order in item.orders if order.kind == Order.DROP]
         return UnaryAnswer(
             session.lease_ttl,
             session.heartbeat_interval,
             offers or [],
             acks or [],
             session.refs(),
-            self._sessions.pending_orders(session),
+            [*self._sessions.pending_orders(session), *drops],
         )

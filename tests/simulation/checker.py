@@ -118,7 +118,11 @@ class Checker:
         """A transaction is durable, whatever the engine comes to know of it."""
         self.commits += 1
         acks = [
-            ack for answer in outcome.answers if isinstance(answer, list) for ack in answer if isinstance(ack, Ack)
+            ack
+            for answer in outcome.answers
+            if isinstance(answer, list)
+            for ack in answer
+            if isinstance(ack, Ack)
         ]
         before = {ack.task_id: self._lease(ack.task_id) for ack in acks}
         given: dict[str, int] = {}
@@ -183,7 +187,9 @@ class Checker:
         if event.type is EventType.TASK_STARTED:
             self.started.append((task.org_id, task.id))
 
-    def _move_lease(self, task: TaskModel, was: Lease | None, now: Lease | None, given: dict[str, int]) -> None:
+    def _move_lease(
+        self, task: TaskModel, was: Lease | None, now: Lease | None, given: dict[str, int]
+    ) -> None:
         if was is not None:
             self._held[was.agent_id] -= 1
             for key in self._gates.pop(task.id):
@@ -301,7 +307,9 @@ class Checker:
                 continue
             task, row = self.tasks[task_id], rows[task_id].task
             if (int(row.status), row.lease_epoch) != (task.status, task.highest):
-                self.violated(f"{task_id} is stored as {row.status.name}/{row.lease_epoch}, its events say {task}")
+                self.violated(
+                    f"{task_id} is stored as {row.status.name}/{row.lease_epoch}, its events say {task}"
+                )
             runs = {run.lease_epoch: run for run in await store.get_runs(task_id)}
             if runs != task.runs:
                 self.violated(f"{task_id} has the results {runs}, its transactions wrote {task.runs}")

@@ -93,9 +93,7 @@ class Daemon:
         self.engine._wake.clear()
         self._busy = await self.engine.step()
 
-    def run(
-        self, work: Coroutine[Any, Any, Any], landed: Callable[[Any], object]
-    ) -> Callable[[], object]:
+    def run(self, work: Coroutine[Any, Any, Any], landed: Callable[[Any], object]) -> Callable[[], object]:
         """Start a call; `landed` gets its answer or the FleetError that refused it. Returns what cancels it."""
         task = asyncio.ensure_future(work)
         self._running[task] = None

@@ -57,7 +57,9 @@ def _heads(world: World, engine: Engine, fresh: Engine) -> None:
     heads = {lane.key: lane.head_seq for lane in fresh.lane_book.lanes() if lane.count}
     for lane in engine.lane_book.lanes():
         if lane.key in heads and lane.head_seq > heads[lane.key]:
-            world.checker.violated(f"lane {lane.key} begins at {lane.head_seq}, in the store at {heads[lane.key]}")
+            world.checker.violated(
+                f"lane {lane.key} begins at {lane.head_seq}, in the store at {heads[lane.key]}"
+            )
 
 
 def _gates(engine: Engine) -> dict[Any, Any]:

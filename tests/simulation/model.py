@@ -92,7 +92,12 @@ def _assigned(task: TaskModel, event: Event, payload: Payload) -> None:
         raise Wrong(f"lease_epoch {epoch} after {task.highest}: it must grow")
     if not event.agent_id:
         raise Wrong("a lease for nobody")
-    task.status, task.lease, task.highest, task.accepted = ASSIGNED, Lease(epoch, event.agent_id), epoch, False
+    task.status, task.lease, task.highest, task.accepted = (
+        ASSIGNED,
+        Lease(epoch, event.agent_id),
+        epoch,
+        False,
+    )
 
 
 def _accepted(task: TaskModel, event: Event, payload: Payload) -> None:
@@ -163,7 +168,11 @@ def _retry(task: TaskModel, event: Event, payload: Payload) -> None:
 
 def _dead(task: TaskModel, event: Event, payload: Payload) -> None:
     task.attempt = payload["attempts"]
-    if task.losses >= POISON_LOSSES and task.status == PENDING and payload["code"] in ("AGENT_LOST", "LEASE_EXPIRED"):
+    if (
+        task.losses >= POISON_LOSSES
+        and task.status == PENDING
+        and payload["code"] in ("AGENT_LOST", "LEASE_EXPIRED")
+    ):
         if payload["reason"] != "POISON":
             raise Wrong(f"{task.losses} losses end as {payload['reason']}, not as POISON")
     _ends_for(DEAD)(task, event, payload)

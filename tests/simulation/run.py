@@ -32,9 +32,7 @@ def play(seeds: range) -> list[Outcome]:
         began = time.process_time()
         report = chaos(seed)
         cpu = time.process_time() - began
-        outcomes.append(
-            Outcome(seed, report.violation, report.commits, report.leases, report.seconds, cpu)
-        )
+        outcomes.append(Outcome(seed, report.violation, report.commits, report.leases, report.seconds, cpu))
     return outcomes
 
 
@@ -59,7 +57,9 @@ def show(seed: int) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Simulate fleets under faults; exit 1 when a promise was broken.")
+    parser = argparse.ArgumentParser(
+        description="Simulate fleets under faults; exit 1 when a promise was broken."
+    )
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds (default 200)")
     parser.add_argument("--first", type=int, default=1, help="the first of them (default 1)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")

@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 
-from fleetd.core.gating import SetLimits
-from fleetd.core.limits import GateKey
 from fleetd.core.settings import Rules
-from fleetd.core.submission import Submission, Submit
-from fleetd.core.task import Priority, RetryPolicy, Spec
+from fleetd.core.task import RetryPolicy
 from tests.simulation import faults
 from tests.simulation.agent import Agent
 from tests.simulation.checker import Violation

@@ -113,7 +113,9 @@ class UnaryProcess(Process):
                 self.later(self.world.random.randrange(100, 3_000), self._report_words)
 
         what = ", ".join(f"{word.kind.name} {word.task_id}/{word.lease_epoch}" for word in words)
-        call(self.world, self.name, what, begin, lambda r: self.act(lambda: answered(r)), DEADLINE, self._vouch)
+        call(
+            self.world, self.name, what, begin, lambda r: self.act(lambda: answered(r)), DEADLINE, self._vouch
+        )
 
     # life
 
@@ -124,8 +126,15 @@ class UnaryProcess(Process):
         def begin(engine: Engine) -> Coroutine[Any, Any, Any]:
             return engine.unary.heartbeat(agent_id, incarnation, held, confirmed)
 
-        call(self.world, self.name, f"heartbeat {[*map(tuple, held)]}", begin,
-             lambda r: self.act(lambda: self._goes_on(r)), DEADLINE, self._vouch)
+        call(
+            self.world,
+            self.name,
+            f"heartbeat {[*map(tuple, held)]}",
+            begin,
+            lambda r: self.act(lambda: self._goes_on(r)),
+            DEADLINE,
+            self._vouch,
+        )
         if self.unacked:
             self.flush()
         self.later(self._duration // 3, self._beat)

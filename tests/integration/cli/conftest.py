@@ -120,7 +120,7 @@ async def happened(client: FleetClient, kind: str, **match: str) -> Event:
 @pytest.fixture
 async def brisk(tmp_path: Path) -> AsyncIterator[Daemon]:
     """A daemon that misses agents and retries tasks soon."""
-    daemon = Daemon(tmp_path / "brisk", "agents.heartbeat_min=200ms", "tasks.retry_initial=10ms")
+    daemon = Daemon(tmp_path / "brisk", "agents.heartbeat_min=1s", "tasks.retry_initial=10ms")
     await daemon.start()
     yield daemon
     await daemon.close()

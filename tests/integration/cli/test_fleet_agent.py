@@ -55,6 +55,13 @@ async def test_a_program_gets_its_task_as_json_and_its_last_line_is_the_result(c
     assert given["input"] == {"text": '{"n":1}', "contentType": "application/json"}
 
 
+async def test_a_program_that_knows_nothing_of_tasks_reads_the_input_as_it_is(client, agents):
+    """T3, S2: any filter is an agent."""
+    await agents.start("count", "wc", "-w", flags=("--stdin", "input"))
+    done = await run(client, "count words", input="how many words are these")
+    assert done.result.output.text.strip() == "5"
+
+
 async def test_all_of_its_output_can_be_the_result(client, agents):
     """T3."""
     await agents.start("cat", *agents.script("two.sh", "echo one; echo two"), flags=("--result", "stdout"))

@@ -213,9 +213,11 @@ class Fleet:
         incarnation: str = "process-1",
         *capabilities: str,
         held: tuple[LeaseRef, ...] = (),
+        slots: int = 1,
     ) -> Coroutine[Any, Any, Session]:
         """Return the opening of a stream, to be awaited with others."""
-        return self.engine.sessions.hello(AgentSpec(agent_id, capabilities=capabilities), incarnation, held)
+        spec = AgentSpec(agent_id, capabilities=capabilities, max_concurrency=slots)
+        return self.engine.sessions.hello(spec, incarnation, held)
 
     async def detach(self, agent: Agent) -> None:
         """Break the agent's stream."""

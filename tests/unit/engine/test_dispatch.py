@@ -6,8 +6,10 @@ import pytest
 
 from fleetd.core.attendance import Unregister
 from fleetd.core.interventions import Cancel, Update
+from fleetd.core.ledger import Due, DueKind
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import Mode, ModeSource, Priority, Spec, Status
+from fleetd.core.timers import FireDue
 from fleetd.core.words import Result, WordKind
 from tests.unit.engine.fleet import ref
 
@@ -302,3 +304,24 @@ async def test_a_task_that_comes_back_and_moves_in_one_transaction_is_counted_on
     await fleet.check()
     fleet.engine.sessions.slots(agent.session, 2)
     assert await given(fleet, agent) == [[task.id, other.id]]
+
+
+async def test_a_task_that_moves_twice_in_one_transaction_is_counted_in_its_last_lane(fleet):
+    """D3, D14."""
+    task = await fleet.submit()
+    await fleet.together(*(Update(task.id, {"priority": priority}) for priority in Priority))
+    await fleet.check()
+    agent = await fleet.agent()
+    assert (await agent.take()).task.priority is Priority.URGENT
+
+
+async def test_a_delay_that_ends_while_the_task_changes_lanes_is_counted_in_the_new_lane(fleet):
+    """D3, D14, T3: in either order."""
+    at = fleet.clock.wall() + 1_000
+    tasks = [await fleet.submit(run_at=at) for _ in range(2)]
+    start = FireDue(tuple(Due(at, DueKind.START, task.seq) for task in tasks))
+    changes = [Update(task.id, {"priority": Priority.HIGH}) for task in tasks]
+    await fleet.together(changes[0], start, changes[1])
+    await fleet.check()
+    agent = await fleet.agent(slots=2)
+    assert await given(fleet, agent) == [[task.id for task in tasks]]

@@ -39,13 +39,16 @@ class Coalescer:
         self._idle = idle
         self._runner: asyncio.Task[None] | None = None
         self._aboard: dict[_Rider, None] = {}
+        # One timer for all: their deadlines mostly pass in the order they came, and a timer each would cost more than their requests.
+        self._alarm: asyncio.TimerHandle | None = None
 
     async def ride(self, request: Any, timeout: float) -> Any:
         """The response to one request. Raises FleetError; DeadlineExceeded after `timeout` seconds, while the call of the others goes on."""
         loop = asyncio.get_running_loop()
         rider = _Rider(self._joint, request, loop.time() + timeout, loop.create_future())
-        timer = loop.call_at(rider.end, self._expire, rider)
         self._line.add(rider)
+        if self._alarm is None or rider.end < self._alarm.when():
+            self._wake_at(rider.end)
         if self._runner is None:
             self._runner = loop.create_task(self._run())
         try:
@@ -53,8 +56,6 @@ class Coalescer:
         except asyncio.CancelledError:
             self._leave(rider)
             raise
-        finally:
-            timer.cancel()
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -64,6 +65,7 @@ class Coalescer:
         runner, self._runner = self._runner, None
         if runner is not None:
             runner.cancel()
+        self._wake_at(None)
         for rider in self._aboard:
             rider.settle(ClientClosed())
         self._line.close(ClientClosed())
@@ -77,13 +79,13 @@ class Coalescer:
                 # Who was just answered and asks again at once travels with those who wait already.
                 await asyncio.sleep(0)
         except BaseException:
-            if (
-                self._runner is asyncio.current_task()
-            ):  # not because the callers left: the loop ends, or the link's did
+            # Otherwise the callers left; here the loop ends, or the link's did.
+            if self._runner is asyncio.current_task():
                 self._runner = None
                 self.close()
             raise
         self._runner = None
+        self._wake_at(None)
         self._idle()
 
     async def _carry(self, batch: list[_Rider]) -> None:
@@ -98,9 +100,20 @@ class Coalescer:
         else:
             self._line.settle(batch, response)
 
-    def _expire(self, rider: _Rider) -> None:
-        self._leave(rider)
-        rider.settle(late())
+    def _wake_at(self, when: float | None) -> None:
+        """Look for passed deadlines at this time of the loop, or not at all."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = None if when is None else asyncio.get_running_loop().call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        riders = [*self._aboard, *self._line]
+        for rider in riders:
+            if rider.end <= now:
+                self._leave(rider)
+                rider.settle(late())
+        self._wake_at(min((rider.end for rider in riders if rider.end > now), default=None))
 
     def _leave(self, rider: _Rider) -> None:
         """Do without a caller; a call that nobody waits for any more is given up, so that it does not hold up the others."""

@@ -35,6 +35,7 @@ class CoalescerSync:
     """
     Threads share calls made by `send(call, timeout)`, which raises FleetError. Exactly one thread drives while anybody waits: the one at
     the head of the line, whose deadline is the call's. Who is still in time when that passes travels again, with the same keys.
+    `riders` counts the threads that use it, for its owner.
     """
 
     def __init__(self, joint: Joint, send: Send) -> None:
@@ -44,10 +45,7 @@ class CoalescerSync:
         self._lock = threading.Lock()
         self._driven = False
         self._closed = False
-
-    @property
-    def idle(self) -> bool:
-        return not self._driven
+        self.riders = 0
 
     def ride(self, request: Any, timeout: float) -> Any:
         """The response to one request. Raises FleetError; DeadlineExceeded after `timeout` seconds."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
@@ -128,6 +128,9 @@ class Line:
     def __init__(self, joint: Joint) -> None:
         self._joint = joint
         self._waiting: deque[Any] = deque()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._waiting)
 
     def add(self, one: Waiting) -> None:
         self._waiting.append(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from types import TracebackType
@@ -114,6 +115,7 @@ class FleetClientSync:
         self._timeout = seconds(timeout)
         self._sleep = sleep
         self._callables: dict[str, Any] = {}
+        self._lock = threading.Lock()
         self._coalescers: dict[Hashable, CoalescerSync] = {}
 
     def __enter__(self) -> Self:
@@ -126,7 +128,9 @@ class FleetClientSync:
 
     def close(self) -> None:
         """Close the connection; calls that wait to travel together raise ClientClosed."""
-        for coalescer in tuple(self._coalescers.values()):
+        with self._lock:
+            coalescers = tuple(self._coalescers.values())
+        for coalescer in coalescers:
             coalescer.close()
         self._channel.close()
 
@@ -174,14 +178,18 @@ class FleetClientSync:
 
     def _ride(self, joint: Joint, call: Call, timeout: float) -> Any:
         key = joint.key(call.request)
-        coalescer = self._coalescers.get(key)
-        if coalescer is None:
-            coalescer = self._coalescers.setdefault(key, CoalescerSync(joint, self._try))
+        with self._lock:
+            coalescer = self._coalescers.get(key)
+            if coalescer is None:
+                coalescer = self._coalescers[key] = CoalescerSync(joint, self._try)
+            coalescer.riders += 1
         try:
             return coalescer.ride(call.request, timeout)
         finally:
-            if coalescer.idle:
-                self._coalescers.pop(key, None)
+            with self._lock:
+                coalescer.riders -= 1
+                if not coalescer.riders:
+                    del self._coalescers[key]
 
     def _try(self, call: Call, timeout: float) -> Any:
         method = call.method

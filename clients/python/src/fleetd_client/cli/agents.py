@@ -9,13 +9,10 @@ import typer
 
 from fleetd_client.cli import exit_codes
 from fleetd_client.cli.columns import AGENT
-from fleetd_client.cli.flags import pairs, span
+from fleetd_client.cli.flags import Reason, pairs, span
 from fleetd_client.cli.invocation import Invocation, command
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="See the agents and give them orders.")
-
 AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="Name of the agent.")]
-Reason = Annotated[str, typer.Option(help="For people; kept in the event.")]
 Deadline = Annotated[
     float | None,
     typer.Option(
@@ -27,13 +24,25 @@ Deadline = Annotated[
 ]
 
 
-@command(app, "list")
+def register(app: typer.Typer) -> None:
+    """Add the commands to `fleetctl agents`."""
+    command(app, "list")(list_agents)
+    command(app, "get")(get)
+    command(app, "drain")(drain)
+    command(app, "undrain")(undrain)
+    command(app, "stop")(stop)
+    command(app, "start")(start)
+    command(app, "restart")(restart)
+
+
 async def list_agents(
     run: Invocation,
-    capability: Annotated[str, typer.Option(help="What they can do; code finds code:rust, too.")] = "",
+    capability: Annotated[
+        str, typer.Option(metavar="CAPABILITY", help="What they can do; code finds code:rust, too.")
+    ] = "",
     status: Annotated[
         list[str] | None,
-        typer.Option(help="IDLE, RUNNING, ERROR or STOPPED. Can be passed multiple times."),
+        typer.Option(metavar="STATUS", help="IDLE, RUNNING, ERROR or STOPPED. Can be passed multiple times."),
     ] = None,
     connected: Annotated[
         bool | None, typer.Option("--connected/--offline", help="Only these.", show_default="both")
@@ -58,7 +67,6 @@ async def list_agents(
     run.printer.many([agent async for agent in found], AGENT)
 
 
-@command(app, "get")
 async def get(run: Invocation, agent_id: AgentId) -> None:
     """
     Show an agent.
@@ -68,7 +76,6 @@ async def get(run: Invocation, agent_id: AgentId) -> None:
     run.printer.one(await run.client.get_agent(agent_id), AGENT)
 
 
-@command(app, "drain")
 async def drain(
     run: Invocation,
     agent_id: Annotated[str, typer.Argument(metavar="AGENT", help="Name of the agent.")] = "",
@@ -116,7 +123,6 @@ async def drain(
     return exit_codes.OK
 
 
-@command(app, "undrain")
 async def undrain(run: Invocation, agent_id: AgentId, reason: Reason = "") -> None:
     """
     Give a drained agent work again.
@@ -126,7 +132,6 @@ async def undrain(run: Invocation, agent_id: AgentId, reason: Reason = "") -> No
     run.printer.one(await run.client.undrain_agent(agent_id, reason=reason), AGENT)
 
 
-@command(app, "stop")
 async def stop(run: Invocation, agent_id: AgentId, deadline: Deadline = None, reason: Reason = "") -> None:
     """
     Drain an agent and let it rest, connected, until it is started.
@@ -136,7 +141,6 @@ async def stop(run: Invocation, agent_id: AgentId, deadline: Deadline = None, re
     run.printer.one(await run.client.stop_agent(agent_id, deadline=deadline, reason=reason), AGENT)
 
 
-@command(app, "start")
 async def start(run: Invocation, agent_id: AgentId, reason: Reason = "") -> None:
     """
     Let an agent work again after a stop, a drain or an error.
@@ -146,7 +150,6 @@ async def start(run: Invocation, agent_id: AgentId, reason: Reason = "") -> None
     run.printer.one(await run.client.start_agent(agent_id, reason=reason), AGENT)
 
 
-@command(app, "restart")
 async def restart(run: Invocation, agent_id: AgentId, deadline: Deadline = None, reason: Reason = "") -> None:
     """
     Drain an agent and let its process start anew.

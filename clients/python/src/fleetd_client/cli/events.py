@@ -21,10 +21,12 @@ async def events(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they happen.")] = False,
     task: Annotated[str, typer.Option(metavar="ID", help="Of this task.")] = "",
     agent: Annotated[str, typer.Option(metavar="AGENT", help="Of this agent.")] = "",
-    org: Annotated[str, typer.Option(help="Of this tenant.")] = "",
+    org: Annotated[str, typer.Option(metavar="ORG", help="Of this tenant.")] = "",
     event_type: Annotated[
         list[str] | None,
-        typer.Option("--type", help="For instance TASK_FAILED. Can be passed multiple times."),
+        typer.Option(
+            "--type", metavar="TYPE", help="For instance TASK_FAILED. Can be passed multiple times."
+        ),
     ] = None,
     since_seq: Annotated[
         int | None,

@@ -18,7 +18,7 @@ from fleetd_client.channel import DEFAULT_ADDRESS
 from fleetd_client.cli import exit_codes
 from fleetd_client.cli.failure import exit_code, explain
 from fleetd_client.cli.flags import pairs, span
-from fleetd_client.cli.program import Program, ResultFrom
+from fleetd_client.cli.program import Program, ResultFrom, StdinGets
 from fleetd_client.cli.warden import Warden
 from fleetd_client.errors import FleetError
 
@@ -42,7 +42,7 @@ def execute(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="Program to run for each task.")],
     capability: Annotated[
         list[str] | None,
-        typer.Option(help="What the program can do. Can be passed multiple times."),
+        typer.Option(metavar="CAPABILITY", help="What the program can do. Can be passed multiple times."),
     ] = None,
     agent_id: Annotated[
         str, typer.Option("--id", metavar="NAME", help="Name in the fleet. [default: PROGRAM-HOST-PID]")
@@ -65,6 +65,10 @@ def execute(
         ResultFrom,
         typer.Option(help="What the result is when the program writes no $FLEET_RESULT_FILE."),
     ] = ResultFrom.LAST_LINE,
+    stdin: Annotated[
+        StdinGets,
+        typer.Option(help="What the program reads: the whole task as JSON, or only the bytes of its input."),
+    ] = StdinGets.TASK,
     server: Annotated[
         str,
         typer.Option(metavar="ADDRESS", envvar="FLEETCTL_SERVER", help="Daemon: host:port or unix:PATH."),
@@ -74,7 +78,7 @@ def execute(
     """
     Run a program for each task this agent is given.
 
-    The task comes as JSON on standard input. Lines like {"progress": 40, "message": "half"} and {"checkpoint": "17"} on standard
+    The task comes as JSON on standard input (with --stdin input: only its input, as it is). Lines like {"progress": 40, "message": "half"} and {"checkpoint": "17"} on standard
     output are passed on; the last other line, or the content of $FLEET_RESULT_FILE, is the result. Exit code 0 completes the task,
     64, 65 and 78 fail it for good, 75 and any other let it be tried again. SIGTERM drains: what runs may finish.
 
@@ -90,7 +94,7 @@ def execute(
     )
     try:
         with Warden() as warden:
-            program = Program(command, warden, grace=grace, result_from=result)
+            program = Program(command, warden, grace=grace, result_from=result, stdin_gets=stdin)
             agent = Agent(
                 agent_id or f"{Path(command[0]).name}-{socket.gethostname()}-{os.getpid()}",
                 server,
@@ -115,4 +119,6 @@ def execute(
 
 
 def main() -> None:
+    # grpc's own lines about lost connections are said better by ours.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     app()

@@ -14,22 +14,37 @@ from fleetd_client.cli import (
     events,
     explain,
     figures,
+    interventions,
     limits,
     queue,
+    submission,
     tasks,
 )
 from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeout
 
-app = typer.Typer(
-    name="fleetctl",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.add_typer(tasks.app, name="tasks")
-explain.register(tasks.app)
-app.add_typer(agents.app, name="agents")
+
+def _group(name: str | None, text: str | None = None) -> typer.Typer:
+    """Plain help and plain errors: one line stays one line, in a log, too."""
+    return typer.Typer(
+        name=name,
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+app = _group("fleetctl")
+of_tasks = _group("tasks", "Submit tasks, follow them, change their fate.")
+of_agents = _group("agents", "See the agents and give them orders.")
+submission.register(of_tasks)
+tasks.register(of_tasks)
+interventions.register(of_tasks)
+explain.register(of_tasks)
+agents.register(of_agents)
+app.add_typer(of_tasks)
+app.add_typer(of_agents)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(queue.app, name="queue")
 app.add_typer(limits.app, name="limits")

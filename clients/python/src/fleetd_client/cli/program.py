@@ -43,6 +43,13 @@ class ResultFrom(StrEnum):
     STDOUT = "stdout"
 
 
+class StdinGets(StrEnum):
+    """What the program reads: the whole task as JSON, or only the bytes of its input."""
+
+    TASK = "task"
+    INPUT = "input"
+
+
 class Program:
     """
     A command that becomes an agent's handler: `run` is given to it.
@@ -57,11 +64,13 @@ class Program:
         *,
         grace: float,
         result_from: ResultFrom = ResultFrom.LAST_LINE,
+        stdin_gets: StdinGets = StdinGets.TASK,
     ) -> None:
         self._command = list(command)
         self._warden = warden
         self._grace = grace
         self._result_from = result_from
+        self._stdin_gets = stdin_gets
 
     async def run(self, ctx: Context) -> Result:
         """One run; returns or raises as handlers do."""
@@ -86,7 +95,7 @@ class Program:
         group = transport.get_pid()
         try:
             stdin = cast("asyncio.WriteTransport", transport.get_pipe_transport(0))
-            stdin.write(brief(ctx.lease))
+            stdin.write(brief(ctx.lease) if self._stdin_gets is StdinGets.TASK else ctx.input)
             stdin.close()
             await asyncio.shield(talk.exited)
         except asyncio.CancelledError:
