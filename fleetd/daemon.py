@@ -25,6 +25,7 @@ from fleetd.config import Config
 from fleetd.core.settings import Rules
 from fleetd.core.task import RetryPolicy
 from fleetd.engine.engine import Engine, EngineOptions
+from fleetd.engine.retention import RetentionOptions, keep_sweeping
 from fleetd.obs.log import configure
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import BindError, RpcOptions, RpcServer
@@ -117,9 +118,12 @@ class _Daemon:
             pending=sum(lane.count for lane in self._engine.lane_book.lanes()),
             milliseconds=self._clock.now() - began,
         )
+        sweeping = asyncio.create_task(keep_sweeping(self._engine, retention(self._config), self._log))
         try:
             return await self._until_told(server, failure)
         finally:
+            sweeping.cancel()
+            await asyncio.gather(sweeping, return_exceptions=True)
             listen_file.unlink(missing_ok=True)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -173,6 +177,12 @@ def rules(config: Config) -> Rules:
         missed_heartbeats=agents.missed_heartbeats,
         error_after_failures=agents.error_after_failures,
         error_trial_after=agents.error_trial_after,
+        ageing=config.queue.ageing,
+        max_pending=config.queue.max_pending,
+        replay_limit=config.dead_letters.replay_limit,
+        auto_replay=config.dead_letters.auto_replay,
+        auto_replay_after=config.dead_letters.auto_replay_after,
+        auto_replay_max=config.dead_letters.auto_replay_max,
     )
 
 
@@ -189,6 +199,12 @@ def engine_options(config: Config) -> EngineOptions:
         batch_limit=config.engine.batch_limit,
         outbox_limit=config.agents.outbox_limit,
     )
+
+
+def retention(config: Config) -> RetentionOptions:
+    """Return how long rows are kept from the configuration."""
+    kept = config.retention
+    return RetentionOptions(kept.tasks, kept.dead_letters, kept.events, kept.interval)
 
 
 def limits(config: Config) -> Limits:

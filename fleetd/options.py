@@ -207,6 +207,38 @@ class Tasks(Section):
     description_max_chars: Count = Field(default=65_536, description="Characters of a description.")
 
 
+class Queue(Section):
+    ageing: Duration = Field(
+        default=600 * SECOND, description="Wait after which a task's priority counts one step higher."
+    )
+    max_pending: Count = Field(
+        default=1_000_000, description="Waiting tasks of one org, where no rule says otherwise."
+    )
+
+
+class DeadLetters(Section):
+    replay_limit: Count = Field(default=3, description="Replays of one dead letter.")
+    auto_replay: bool = Field(
+        default=False, description="Replay dead letters whose last error may pass by itself."
+    )
+    auto_replay_after: Duration = Field(
+        default=300 * SECOND, description="Wait before the first such replay; doubled with each."
+    )
+    auto_replay_max: Duration = Field(default=3_600 * SECOND, description="The longest such wait.")
+
+
+class Retention(Section):
+    tasks: Grace = Field(
+        default=7 * 86_400 * SECOND,
+        description="For finished tasks with their results; 0s keeps them for ever.",
+    )
+    dead_letters: Grace = Field(
+        default=30 * 86_400 * SECOND, description="For dead letters; 0s keeps them for ever."
+    )
+    events: Grace = Field(default=7 * 86_400 * SECOND, description="For the event log; 0s keeps it for ever.")
+    interval: Duration = Field(default=60 * SECOND, description="Between two looks at what may leave.")
+
+
 class Drain(Section):
     deadline: Grace = Field(
         default=30 * SECOND, description="For agents to finish their work when the daemon stops."
@@ -231,5 +263,8 @@ class Config(Section):
     engine: Engine = Engine()
     agents: Agents = Agents()
     tasks: Tasks = Tasks()
+    queue: Queue = Queue()
+    dead_letters: DeadLetters = DeadLetters()
+    retention: Retention = Retention()
     drain: Drain = Drain()
     log: Log = Log()

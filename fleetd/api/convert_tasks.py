@@ -119,6 +119,10 @@ def _schedule(message: task_pb2.Task, task: Task, spec: Spec) -> None:
         message.cancel_requested_at.CopyFrom(timestamp(task.cancel_requested_at))
     if task.error_code:
         message.error.CopyFrom(task_pb2.TaskError(code=task.error_code, message=task.error_message))
+    if task.dead_reason:
+        message.dead_letter_reason = task.dead_reason
+    if task.replays:
+        message.replay_count = task.replays
 
 
 def retry_out(policy: RetryPolicy) -> task_pb2.RetryPolicy:

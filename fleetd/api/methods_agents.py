@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from fleet.v1 import agent_pb2, health_pb2
 from fleet.v1 import dispatcher_pb2 as pb
 from fleetd.api.calls import Call
 from fleetd.api.convert_agents import STATUS_NAMES, agent_out, spec_in
+from fleetd.api.convert_audits import matching
 from fleetd.api.convert_times import duration, milliseconds, timestamp
 from fleetd.api.ids import NewId
 from fleetd.api.limits import LABEL_VALUE, Limits
 from fleetd.api.methods_tasks import REASON
+from fleetd.api.pace import GROUP
 from fleetd.api.pages import fitting, make_token, page_size, read_token
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.agent import Agent, AgentOrder, AgentStatus
 from fleetd.core.attendance import OrderAgent, SetCapabilities, Unregister
-from fleetd.core.lanes import closure
+from fleetd.core.audit import Audited, Nothing
+from fleetd.core.limits import closure
 from fleetd.engine.engine import Engine
 from fleetd.engine.sessions import Session
 from fleetd.errors import NotFound
 
+Dated: TypeAlias = pb.DrainAgentRequest | pb.StopAgentRequest | pb.RestartAgentRequest | pb.DrainAgentsRequest
 Order: TypeAlias = (
     pb.DrainAgentRequest
     | pb.UndrainAgentRequest
@@ -49,7 +55,8 @@ class AgentMethods:
         self, request: pb.UnregisterAgentRequest, call: Call
     ) -> pb.UnregisterAgentResponse:
         agent_id = _checked(request.agent_id)
-        released: int = await self._engine.execute(Unregister(agent_id))
+        act = Audited(Unregister(agent_id), call.actor, "UnregisterAgent", agent_id)
+        released: int = await self._engine.execute(act)
         return pb.UnregisterAgentResponse(released_tasks=released)
 
     async def update_agent_capabilities(
@@ -59,22 +66,25 @@ class AgentMethods:
         agent_id = fields.name("agent_id", request.agent_id, required=True)
         capabilities = fields.capabilities("capabilities", request.capabilities, self._limits.capabilities)
         fields.check()
-        return self._show(await self._engine.execute(SetCapabilities(agent_id, capabilities)))
+        act = SetCapabilities(agent_id, capabilities)
+        return self._show(
+            await self._engine.execute(Audited(act, call.actor, "UpdateAgentCapabilities", agent_id))
+        )
 
     async def drain_agent(self, request: pb.DrainAgentRequest, call: Call) -> agent_pb2.Agent:
-        return await self._order(AgentOrder.DRAIN, request)
+        return await self._order(AgentOrder.DRAIN, request, call)
 
     async def undrain_agent(self, request: pb.UndrainAgentRequest, call: Call) -> agent_pb2.Agent:
-        return await self._order(AgentOrder.UNDRAIN, request)
+        return await self._order(AgentOrder.UNDRAIN, request, call)
 
     async def stop_agent(self, request: pb.StopAgentRequest, call: Call) -> agent_pb2.Agent:
-        return await self._order(AgentOrder.STOP, request)
+        return await self._order(AgentOrder.STOP, request, call)
 
     async def start_agent(self, request: pb.StartAgentRequest, call: Call) -> agent_pb2.Agent:
-        return await self._order(AgentOrder.START, request)
+        return await self._order(AgentOrder.START, request, call)
 
     async def restart_agent(self, request: pb.RestartAgentRequest, call: Call) -> agent_pb2.Agent:
-        return await self._order(AgentOrder.RESTART, request)
+        return await self._order(AgentOrder.RESTART, request, call)
 
     async def get_agent(self, request: health_pb2.GetAgentRequest, call: Call) -> agent_pb2.Agent:
         return self._show(self._find(_checked(request.agent_id)))
@@ -140,19 +150,58 @@ class AgentMethods:
             next_page_token=make_token(ids[limit - 1], mark) if len(ids) > limit else "",
         )
 
-    async def _order(self, order: AgentOrder, request: Order) -> agent_pb2.Agent:
+    async def drain_agents(self, request: pb.DrainAgentsRequest, call: Call) -> pb.DrainAgentsResponse:
+        fields = Fields()
+        pattern = fields.text("id_pattern", request.id_pattern, WORD)
+        labels = fields.pairs("labels", request.labels, self._limits.labels, LABEL_VALUE)
+        if not pattern and not labels:
+            fields.refuse("id_pattern", "is required unless labels are given; * means every agent")
+        reason = fields.text("reason", request.reason, REASON)
+        deadline = self._deadline(request, fields)
+        fields.check()
+        found = [
+            agent_id
+            for agent_id, agent in sorted(self._engine.agents.items())
+            if _like(agent_id, pattern or "*")
+            and all(
+                key in agent.spec.labels and _like(agent.spec.labels[key], value)
+                for key, value in labels.items()
+            )
+        ]
+        if not request.dry_run:
+            target = matching(pb.DrainAgentsRequest(id_pattern=pattern, labels=labels))
+            await self._engine.execute(Audited(Nothing(), call.actor, "DrainAgents", target, reason))
+            for start in range(0, len(found), GROUP):
+                await self._drain(found[start : start + GROUP], reason, deadline)
+        return pb.DrainAgentsResponse(agent_ids=found)
+
+    async def _drain(self, agent_ids: list[str], reason: str, deadline: int) -> None:
+        """Drain agents in one batch; one that was unregistered just now needs no order."""
+        orders = [
+            self._engine.execute(OrderAgent(agent_id, AgentOrder.DRAIN, self._new_id(), reason, deadline))
+            for agent_id in agent_ids
+        ]
+        for answer in await asyncio.gather(*orders, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, NotFound):
+                raise answer
+
+    async def _order(self, order: AgentOrder, request: Order, call: Call) -> agent_pb2.Agent:
         fields = Fields()
         agent_id = fields.name("agent_id", request.agent_id, required=True)
         reason = fields.text("reason", request.reason, REASON)
-        deadline = 0
-        if not isinstance(request, (pb.StartAgentRequest, pb.UndrainAgentRequest)) and request.HasField(
-            "deadline"
-        ):
-            patience = milliseconds(request.deadline, "deadline", fields, 0, self._limits.duration)
-            deadline = self._engine.clock.wall() + patience
+        undated = isinstance(request, (pb.StartAgentRequest, pb.UndrainAgentRequest))
+        deadline = 0 if undated else self._deadline(request, fields)
         fields.check()
-        command = OrderAgent(agent_id, order, self._new_id(), reason, deadline)
-        return self._show(await self._engine.execute(command))
+        act = OrderAgent(agent_id, order, self._new_id(), reason, deadline)
+        action = f"{order.name.capitalize()}Agent"
+        return self._show(await self._engine.execute(Audited(act, call.actor, action, agent_id, reason)))
+
+    def _deadline(self, request: Dated, fields: Fields) -> int:
+        """Return when what still runs is handed back, epoch ms; 0 = it may finish."""
+        if not request.HasField("deadline"):
+            return 0
+        patience = milliseconds(request.deadline, "deadline", fields, 0, self._limits.duration)
+        return self._engine.clock.wall() + patience
 
     def _find(self, agent_id: str) -> Agent:
         agent = self._engine.agents.get(agent_id)
@@ -202,6 +251,11 @@ class AgentMethods:
 def _last_word(agent: Agent, session: Session | None) -> int:
     """Return when the agent was last heard, epoch ms: heartbeats stay in memory until the row is written for another reason."""
     return max(agent.last_heartbeat_at, session.heartbeat_wall if session else 0)
+
+
+def _like(text: str, pattern: str) -> bool:
+    """Match a pattern of * and ?; brackets are plain characters."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
 def _checked(agent_id: str) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fleet.v1 import dispatcher_pb2 as pb
 from fleet.v1 import task_pb2
 from fleetd.api import convert_tasks
 from fleetd.api.calls import Call
+from fleetd.api.convert_audits import matching, named
 from fleetd.api.convert_submissions import submission, update
+from fleetd.api.convert_times import duration
 from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import Limits
+from fleetd.api.pace import GROUP
 from fleetd.api.pages import fitting, make_token, page_size, read_number
 from fleetd.api.validate import Fields
+from fleetd.core.audit import Audited, Nothing
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun
 from fleetd.core.submission import Submission, Submit, Taken
 from fleetd.core.task import TERMINAL, Status, Task, TaskFilter
@@ -25,13 +30,13 @@ REASON = 1_000
 """Characters of a reason kept in an event."""
 EXAMINED = 10_000
 """Tasks one page may look at: some tens of milliseconds of a reader's time."""
-CHUNK = 500
-"""Tasks cancelled in one command: half a batch, so that others are not kept waiting."""
 BREATH = 64
 """Tasks of a batch converted in one go, about a millisecond, before other calls get their turn."""
 
 ITEM_FIELDS = 8
 """Bad fields named for one task of a batch: a thousand bad tasks must still be answered in one message."""
+SHOWN = 4 << 20
+"""Bytes of tasks shown in the answer to a batch: more than a batch of the clients' 3 MiB asks for, and well below the largest message."""
 
 
 class TaskMethods:
@@ -65,8 +70,13 @@ class TaskMethods:
             if place % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
         answers = iter(await self._engine.execute(Submit(tuple(taken))) if taken else ())
-        items = (refused.get(place) or next(answers) for place in range(len(request.tasks)))
-        return pb.SubmitTasksResponse(items=[_item(answer) for answer in items])
+        merged = (refused.get(place) or next(answers) for place in range(len(request.tasks)))
+        items: list[pb.SubmitTasksItem] = []
+        for item in _items(merged, SHOWN if request.return_tasks else 0):
+            items.append(item)
+            if len(items) % BREATH == 0:
+                await asyncio.sleep(0)
+        return pb.SubmitTasksResponse(items=items)
 
     async def get_task(self, request: pb.GetTaskRequest, call: Call) -> task_pb2.Task:
         return await self._show(_checked(request.task_id), include_input=request.include_input)
@@ -103,7 +113,11 @@ class TaskMethods:
 
     async def cancel_task(self, request: pb.CancelTaskRequest, call: Call) -> task_pb2.Task:
         task_id, reason = _checked_with_reason(request.task_id, request.reason)
-        answer: Task | FleetError = (await self._engine.execute(Cancel((task_id,), reason)))[0]
+        answer: Task | FleetError = (
+            await self._engine.execute(
+                Audited(Cancel((task_id,), reason), call.actor, "CancelTask", task_id, reason)
+            )
+        )[0]
         if isinstance(answer, FleetError):
             raise answer
         return await self._show(task_id)
@@ -124,25 +138,30 @@ class TaskMethods:
             )
         fields.check()
         answer = pb.CancelTasksResponse()
+        if not request.dry_run:
+            target = named(ids) if ids else matching(request.filter)
+            await self._engine.execute(Audited(Nothing(), call.actor, "CancelTasks", target, request.reason))
         if ids:
-            for start in range(0, len(ids), CHUNK):
-                await self._cancel_named(ids[start : start + CHUNK], request, answer)
+            for start in range(0, len(ids), GROUP):
+                await self._cancel_named(ids[start : start + GROUP], request, answer)
         else:
             await self._cancel_matching(wanted, request, answer)
         return answer
 
     async def timeout_task(self, request: pb.TimeoutTaskRequest, call: Call) -> task_pb2.Task:
         task_id, reason = _checked_with_reason(request.task_id, request.reason)
-        await self._engine.execute(TimeoutRun(task_id, reason or "ended by an operator"))
+        act = TimeoutRun(task_id, reason or "ended by an operator")
+        await self._engine.execute(Audited(act, call.actor, "TimeoutTask", task_id, reason))
         return await self._show(task_id)
 
     async def retry_task(self, request: pb.RetryTaskRequest, call: Call) -> task_pb2.Task:
         task_id, reason = _checked_with_reason(request.task_id, request.reason)
-        await self._engine.execute(Retry(task_id, reason))
+        await self._engine.execute(Audited(Retry(task_id, reason), call.actor, "RetryTask", task_id, reason))
         return await self._show(task_id)
 
     async def update_task(self, request: pb.UpdateTaskRequest, call: Call) -> task_pb2.Task:
-        answer = await self._engine.execute(update(request, self._limits))
+        act = update(request, self._limits)
+        answer = await self._engine.execute(Audited(act, call.actor, "UpdateTask", act.task_id))
         return convert_tasks.task_out(answer.task, answer.spec)
 
     async def get_task_lineage(
@@ -191,7 +210,7 @@ class TaskMethods:
         narrowed = replace(wanted, statuses=(wanted.statuses or frozenset(Status)) - TERMINAL)
         before = 0
         while narrowed.statuses:
-            page = await self._engine.store.list_tasks(narrowed, before, CHUNK, EXAMINED)
+            page = await self._engine.store.list_tasks(narrowed, before, GROUP, EXAMINED)
             if request.dry_run:
                 answer.matched += len(page.rows)
             elif page.rows:
@@ -206,16 +225,33 @@ def unknown_task(task_id: str) -> NotFound:
     return NotFound("TASK_NOT_FOUND", f"there is no task {task_id!r}", {"task_id": task_id})
 
 
-def _item(answer: Taken | FleetError) -> pb.SubmitTasksItem:
-    if isinstance(answer, Taken):
-        return pb.SubmitTasksItem(task_id=answer.task.id, duplicate=answer.duplicate)
-    problem = describe(answer)
-    error = pb.ItemError(code=int(problem.code), reason=problem.reason, message=problem.message)
+def _items(answers: Iterable[Taken | FleetError], room: int) -> Iterator[pb.SubmitTasksItem]:
+    """Yield what each answer looks like; tasks are shown while there is room for them, in bytes."""
+    for answer in answers:
+        if isinstance(answer, FleetError):
+            yield pb.SubmitTasksItem(error=_item_error(answer))
+            continue
+        item = pb.SubmitTasksItem(task_id=answer.task.id, duplicate=answer.duplicate)
+        if room > 0:
+            shown = convert_tasks.task_out(answer.task, answer.spec)
+            room -= shown.ByteSize()
+            if room >= 0:
+                item.task.CopyFrom(shown)
+        yield item
+
+
+def _item_error(refusal: FleetError) -> pb.ItemError:
+    problem = describe(refusal)
+    error = pb.ItemError(
+        code=int(problem.code), reason=problem.reason, message=problem.message, metadata=problem.metadata
+    )
     shown = problem.fields[:ITEM_FIELDS]
     error.fields.extend(pb.FieldError(field=path, description=right) for path, right in shown)
     if len(shown) < len(problem.fields):
         error.fields.add(field="…", description=f"and {len(problem.fields) - len(shown)} more")
-    return pb.SubmitTasksItem(error=error)
+    if problem.retry_after is not None:
+        error.retry_after.CopyFrom(duration(problem.retry_after))
+    return error
 
 
 def _checked(task_id: str) -> str:

@@ -15,13 +15,11 @@ from fleetd.api.calls import Call
 from fleetd.api.convert_times import milliseconds
 from fleetd.api.limits import Limits
 from fleetd.api.methods_tasks import unknown_task
+from fleetd.api.pace import MARGIN
 from fleetd.api.validate import Fields
 from fleetd.core.task import Spec, Task
 from fleetd.engine.engine import Engine
 from fleetd.engine.feed import TaskWatch
-
-MARGIN = 50
-"""Milliseconds before the call's deadline at which the answer is sent, so that the caller gets it instead of DEADLINE_EXCEEDED."""
 
 Shown: TypeAlias = tuple[Task, Spec]
 

@@ -14,9 +14,12 @@ from fleet.v1 import dispatcher_pb2, health_pb2, router_pb2
 from fleetd.api.ids import ulids
 from fleetd.api.limits import Limits
 from fleetd.api.methods_agents import AgentMethods
+from fleetd.api.methods_deadletters import DeadLetterMethods
 from fleetd.api.methods_events import EventMethods
+from fleetd.api.methods_explain import ExplainMethods
 from fleetd.api.methods_health import HealthMethods
 from fleetd.api.methods_leases import LeaseMethods
+from fleetd.api.methods_queues import QueueMethods
 from fleetd.api.methods_tasks import TaskMethods
 from fleetd.api.methods_waits import WaitMethods
 from fleetd.engine.engine import Engine
@@ -104,6 +107,7 @@ def parse(kind: type[Message], data: bytes) -> Any:
 READERS = frozenset({Role.SUBMITTER, Role.OPERATOR, Role.VIEWER})
 SUBMITTERS = frozenset({Role.SUBMITTER, Role.OPERATOR})
 OPERATORS = frozenset({Role.OPERATOR})
+AUDITORS = frozenset({Role.OPERATOR, Role.VIEWER})
 AGENTS = frozenset({Role.AGENT})
 
 
@@ -115,6 +119,8 @@ def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, M
     events = EventMethods(engine, limits)
     leases = LeaseMethods(engine, limits)
     agents = AgentMethods(engine, limits, new_id)
+    letters = DeadLetterMethods(engine, limits)
+    queues = QueueMethods(engine, limits)
     health = HealthMethods(engine, version)
     small = 64 << 10  # ids, reasons and filters
     ids = 256 << 10  # a thousand ids
@@ -139,6 +145,17 @@ def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, M
             "ListEvents": _Row(events.list_events, READERS, small),
             "WatchEvents": _Row(None, READERS, small),
             "GetTaskLineage": _Row(tasks.get_task_lineage, READERS, small),
+            "ExplainTask": _Row(ExplainMethods(engine).explain_task, READERS, small),
+            "ListDeadLetters": _Row(letters.list_dead_letters, READERS, small),
+            "GetDeadLetter": _Row(letters.get_dead_letter, READERS, small),
+            "ReplayDeadLetters": _Row(letters.replay_dead_letters, OPERATORS, ids, False),
+            "DiscardDeadLetters": _Row(letters.discard_dead_letters, OPERATORS, ids),
+            "PurgeDeadLetters": _Row(letters.purge_dead_letters, OPERATORS, small),
+            "PauseQueue": _Row(queues.pause_queue, OPERATORS, small),
+            "ResumeQueue": _Row(queues.resume_queue, OPERATORS, small),
+            "SetQueueLimits": _Row(queues.set_queue_limits, OPERATORS, small),
+            "ListQueueLimits": _Row(queues.list_queue_limits, READERS, small),
+            "ListAudits": _Row(queues.list_audits, AUDITORS, small),
             "Claim": _Row(None, AGENTS, most, False),
             "ClaimTasks": _Row(leases.claim_tasks, AGENTS, small, False, new),
             "ReportTasks": _Row(leases.report_tasks, AGENTS, most),
@@ -150,6 +167,7 @@ def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, M
             "StartAgent": _Row(agents.start_agent, OPERATORS, small),
             "DrainAgent": _Row(agents.drain_agent, OPERATORS, small),
             "UndrainAgent": _Row(agents.undrain_agent, OPERATORS, small),
+            "DrainAgents": _Row(agents.drain_agents, OPERATORS, small),
         },
         HEALTH: {
             "GetStatus": _Row(health.get_status, READERS | AGENTS, small, True, Admission.ALWAYS),

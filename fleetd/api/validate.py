@@ -93,12 +93,16 @@ class Fields:
         found = tuple(dict.fromkeys(values))
         if self.count(path, len(found), limit):
             for place, word in enumerate(found):
-                if len(word) > WORD or not CAPABILITY.fullmatch(word):
-                    self.refuse(
-                        f"{path}[{place}]",
-                        "must be 1 to 128 letters, digits and . _ - /, in parts joined by single colons",
-                    )
+                self.capability(f"{path}[{place}]", word)
         return found
+
+    def capability(self, path: str, word: str) -> str:
+        """Return the capability; refuse what is none."""
+        if len(word) > WORD or not CAPABILITY.fullmatch(word):
+            self.refuse(
+                path, "must be 1 to 128 letters, digits and . _ - /, in parts joined by single colons"
+            )
+        return word
 
     def pairs(self, path: str, values: Mapping[str, str], limit: int, length: int) -> dict[str, str]:
         """Return a map whose keys have 1 to 128 characters and whose values at most `length`."""

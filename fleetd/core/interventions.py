@@ -107,30 +107,37 @@ class Retry:
                 f"task {task.id} is {task.status.name}; only FAILED and DEAD_LETTER tasks can be retried",
                 {"status": task.status.name},
             )
-        if task.deadline and task.deadline <= ledger.now:
-            raise WrongState("TASK_NOT_RETRYABLE", f"the deadline of task {task.id} has passed")
-        holder = ledger.task_by_ref(task.org_id, task.external_ref) if task.external_ref else None
-        if holder is not None:
-            raise WrongState("EXTERNAL_REF_IN_USE", f"external_ref now belongs to task {holder.id}")
         before = task.status
-        ledger.move(task, Status.PENDING)
-        task.attempt = task.losses = 0
-        task.finished_at = task.run_at = task.start_by = 0
-        task.cancel_requested_at = 0
-        task.error_code = task.error_message = ""
-        if task.mode_source is not ModeSource.EXPLICIT:
-            task.mode, task.mode_source = Mode.UNDECIDED, ModeSource.NONE
-        task.queued_at = ledger.now
-        if task.deadline:
-            ledger.add_due(task, DueKind.DEADLINE, task.deadline)
-        if task.reserved_agent:
-            ledger.add_due(task, DueKind.RESERVATION, ledger.now + ledger.rules.reservation)
+        fresh_start(ledger, task)
         ledger.enter_lane(task)
         ledger.event(task, EventType.TASK_REPLAYED, {"from": before.name, "reason": self.reason})
         ledger.changes.edges.append(
             Edge(task.seq, "retry_of", task.id, ledger.now, f"lease {task.lease_epoch}")
         )
         return task
+
+
+def fresh_start(ledger: Ledger, task: Task) -> None:
+    """Make a FAILED or DEAD_LETTER task PENDING with fresh attempts; the caller puts it into its lane. Raises WrongState, nothing changed."""
+    if task.deadline and task.deadline <= ledger.now:
+        raise WrongState("DEADLINE_PASSED", f"the deadline of task {task.id} has passed")
+    holder = ledger.task_by_ref(task.org_id, task.external_ref) if task.external_ref else None
+    if holder is not None:
+        raise WrongState("EXTERNAL_REF_IN_USE", f"external_ref now belongs to task {holder.id}")
+    ledger.move(task, Status.PENDING)
+    ledger.take_ref(task)
+    ledger.clear_due(task, DueKind.REPLAY)
+    task.attempt = task.losses = 0
+    task.finished_at = task.run_at = task.start_by = 0
+    task.cancel_requested_at = 0
+    task.error_code = task.error_message = task.dead_reason = ""
+    if task.mode_source is not ModeSource.EXPLICIT:
+        task.mode, task.mode_source = Mode.UNDECIDED, ModeSource.NONE
+    task.queued_at = ledger.now
+    if task.deadline:
+        ledger.add_due(task, DueKind.DEADLINE, task.deadline)
+    if task.reserved_agent:
+        ledger.add_due(task, DueKind.RESERVATION, ledger.now + ledger.rules.reservation)
 
 
 class Updated(NamedTuple):
@@ -204,7 +211,7 @@ class Update:
                 ledger.add_due(task, DueKind.START, task.run_at)
             if task.reserved_agent:
                 ledger.add_due(task, DueKind.RESERVATION, task.queued_at + ledger.rules.reservation)
-        ledger.homeless.append((task, lane_key(task, spec.required_capabilities)))
+        ledger.homeless[task.seq] = task, lane_key(task, spec.required_capabilities)
 
 
 def find(ledger: Ledger, task_id: str) -> Task:

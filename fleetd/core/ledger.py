@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fleetd.core.agent import Agent
 from fleetd.core.event import Event, EventType
 from fleetd.core.lanes import LaneKey
+from fleetd.core.limits import GateKey, GateRule, Gates
 from fleetd.core.settings import Rules
 from fleetd.core.task import (
     MOVES,
@@ -44,6 +45,7 @@ class DueKind:
     START_BY = 2
     DEADLINE = 4
     RESERVATION = 8
+    REPLAY = 16
 
 
 class Edge(NamedTuple):
@@ -54,6 +56,16 @@ class Edge(NamedTuple):
     from_task_id: str
     at: int
     detail: str
+
+
+class Audit(NamedTuple):
+    """One line of the audit log: who did what to what, and why; written before the act, in its transaction."""
+
+    at: int
+    actor: str
+    action: str
+    target: str
+    reason: str
 
 
 @dataclass(slots=True)
@@ -104,12 +116,15 @@ class Changes:
     edges: list[Edge] = field(default_factory=list)
     agents: dict[str, Agent] = field(default_factory=dict)
     agents_removed: list[str] = field(default_factory=list)
+    rules: dict[GateKey, GateRule] = field(default_factory=dict)
+    audits: list[Audit] = field(default_factory=list)
 
 
 class LeaseEnded(NamedTuple):
     """Effect: the agent no longer holds the lease; `tell` when it does not know yet."""
 
     task_id: str
+    lane: int
     agent_id: str
     session_epoch: int
     lease_epoch: int
@@ -154,7 +169,14 @@ class SessionEnded(NamedTuple):
     reason: str
 
 
-Effect = LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
+class RuleChanged(NamedTuple):
+    """Effect: a limit, weight or pause was changed."""
+
+    key: GateKey
+    rule: GateRule
+
+
+Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
 
 
 class Keys(NamedTuple):
@@ -174,18 +196,20 @@ class Ledger:
     """Rows and changes of one transaction. `now` in epoch milliseconds; `draw` returns uniform numbers in [0, 1)."""
 
     def __init__(
-        self, now: int, rules: Rules, agents: Mapping[str, Agent], draw: Callable[[], float]
+        self, now: int, rules: Rules, agents: Mapping[str, Agent], gates: Gates, draw: Callable[[], float]
     ) -> None:
         self.now = now
         self.rules = rules
         self.draw = draw
+        self.gates = gates
+        self.waiting: dict[str, int] = {}
         self.changes = Changes()
         self.effects: list[Effect] = []
         self.figures = Minute()
         self.counts: dict[Status, int] = {}
         self.entered: dict[int, Task] = {}
         self.left: list[int] = []
-        self.homeless: list[tuple[Task, LaneKey]] = []
+        self.homeless: dict[int, tuple[Task, LaneKey]] = {}
         self.specs: dict[int, Spec] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
@@ -210,9 +234,14 @@ class Ledger:
         self._by_seq[task.seq] = task
         if task.idempotency_key:
             self._by_key[task.org_id, task.idempotency_key] = task
-        if task.external_ref and not task.terminal:
-            self._by_ref[task.org_id, task.external_ref] = task
+        if not task.terminal:
+            self.take_ref(task)
         return task
+
+    def take_ref(self, task: Task) -> None:
+        """Note that the task, which is not terminal, has its external reference."""
+        if task.external_ref:
+            self._by_ref[task.org_id, task.external_ref] = task
 
     def task(self, task_id: str) -> Task | None:
         return self._tasks.get(task_id)
@@ -266,7 +295,8 @@ class Ledger:
         self.specs[task.seq] = new.spec
         self.counts[task.status] = self.counts.get(task.status, 0) + 1
         self.figures.submitted += 1
-        self.homeless.append((task, lane))
+        self.waiting[task.org_id] = self.waiting.get(task.org_id, 0) + 1
+        self.homeless[task.seq] = task, lane
 
     def move(self, task: Task, status: Status) -> None:
         """Change the status, which must be a legal move (T2)."""
@@ -279,6 +309,9 @@ class Ledger:
         counts[status] = counts.get(status, 0) + 1
         if task.queued:
             self.leave_lane(task)
+        if Status.PENDING in (status, task.status):
+            change = 1 if status is Status.PENDING else -1
+            self.waiting[task.org_id] = self.waiting.get(task.org_id, 0) + change
         task.status = status
         if status in TERMINAL:
             task.finished_at = self.now
@@ -295,7 +328,9 @@ class Ledger:
             self.changes.tasks[task.seq] = task
 
     def enter_lane(self, task: Task) -> None:
-        """Put a waiting task in its place."""
+        """Put a waiting task in its place. One that changes its lane takes its place there when the commands are done."""
+        if task.seq in self.homeless:
+            return
         task.queued = True
         self.entered[task.seq] = task
 

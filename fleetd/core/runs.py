@@ -137,8 +137,9 @@ def release(
 
 
 def offer_expired(ledger: Ledger, task: Task) -> None:
-    """Nobody accepted the offer in time: back to its place, no attempt burnt (T6)."""
-    release(ledger, task, "offer not accepted in time", Ending.OFFER_EXPIRED, tell=True)
+    """Nobody accepted the offer in time, or started what was accepted: back to its place, no attempt burnt (T6)."""
+    what = "accepted and not started in time" if task.accepted else "offer not accepted in time"
+    release(ledger, task, what, Ending.OFFER_EXPIRED, tell=True)
 
 
 def grace_expired(ledger: Ledger, task: Task) -> None:
@@ -183,8 +184,16 @@ def dead_letter(ledger: Ledger, task: Task, reason: str, message: str) -> None:
     """Attempts, time or luck are exhausted; `reason` names the limit."""
     task.error_code = task.error_code or reason
     task.error_message = task.error_message or message
+    task.dead_reason = reason
     ledger.move(task, Status.DEAD_LETTER)
     ledger.figures.dead_letter += 1
+    rules = ledger.rules
+    if (
+        rules.auto_replay
+        and task.replays < rules.replay_limit
+        and failover.verdict(task.error_code).retryable
+    ):
+        ledger.add_due(task, DueKind.REPLAY, ledger.now + rules.replay_wait(task.replays))
     payload = {"reason": reason, "message": message, "code": task.error_code, "attempts": task.attempt}
     ledger.event(task, EventType.TASK_DEAD_LETTERED, payload)
 
@@ -312,4 +321,6 @@ def _blame(ledger: Ledger, task: Task, *, blames_agent: bool) -> None:
 def _end_lease(ledger: Ledger, task: Task, *, tell: bool = False) -> None:
     task.order, task.order_at = Order.NONE, 0
     task.accepted = False
-    ledger.effects.append(LeaseEnded(task.id, task.agent_id, task.session_epoch, task.lease_epoch, tell))
+    ledger.effects.append(
+        LeaseEnded(task.id, task.lane, task.agent_id, task.session_epoch, task.lease_epoch, tell)
+    )

@@ -19,6 +19,12 @@ class Rules:
     reservation: int = 60_000
     progress_interval: int = 1_000
     poison_losses: int = 3
+    ageing: int = 600_000
+    max_pending: int = 1_000_000
+    replay_limit: int = 3
+    auto_replay: bool = False
+    auto_replay_after: int = 300_000
+    auto_replay_max: int = 3_600_000
     heartbeat_min: int = 10_000
     heartbeat_max: int = 60_000
     agents_per_second: int = 500
@@ -30,3 +36,7 @@ class Rules:
         """Return the heartbeat interval for a fleet of so many connected agents (D2)."""
         spread = agents * 1_000 // self.agents_per_second
         return min(self.heartbeat_max, max(self.heartbeat_min, spread))
+
+    def replay_wait(self, replays: int) -> int:
+        """Return how long a dead letter that was replayed so often waits until it is replayed by itself: doubled by each (F5)."""
+        return min(self.auto_replay_max, self.auto_replay_after << replays)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-from fleetd.core.lanes import GroupKey, closure
+from fleetd.core.lanes import GroupKey
+from fleetd.core.limits import closure
 from fleetd.core.task import Mode
 
 Rank = tuple[float, int, str]
@@ -46,6 +47,7 @@ class _Pool:
 
     capabilities: frozenset[str]
     heap: list[tuple[Rank, str]]
+    vtime: float = 0.0
 
 
 class SlotBook:
@@ -107,10 +109,16 @@ class SlotBook:
             return [group.agent] if group.agent in self._seats else []
         return [s.agent_id for s in self._seats.values() if s.capabilities.issuperset(group.capabilities)]
 
-    def take(self, agent_id: str) -> None:
-        """Note that the agent got a lease."""
+    def floor(self, group: GroupKey) -> float:
+        """Return the virtual time of the latest service by agents that can serve the group: nobody starts below it (D3)."""
+        return max((pool.vtime for pool in self._matching(group)), default=0.0)
+
+    def take(self, agent_id: str, vtime: float = 0.0) -> None:
+        """Note that the agent got a lease, of a task that started at virtual time `vtime`."""
         seat = self._touch(agent_id)
         if seat is not None:
+            pool = self._pools[seat.capabilities]
+            pool.vtime = max(pool.vtime, vtime)
             self._turn += 1
             before = seat.free
             seat.held += 1

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from fleetd.core.event import EventType
 from fleetd.core.ledger import DueKind, Edge, Keys, Ledger, NewTask, lane_key
+from fleetd.core.limits import GateKey
 from fleetd.core.task import Mode, ModeSource, Payload, Priority, RetryPolicy, Spec, Task
-from fleetd.errors import AlreadyExists, FleetError, InvalidArgument, NotFound
+from fleetd.errors import AlreadyExists, FleetError, InvalidArgument, NotFound, Overloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
     _check(ledger, item)
     task = Task(
         seq=ledger.next_seq,
+        place=ledger.next_seq,
         id=item.id,
         org_id=item.org_id,
         task_type=item.task_type,
@@ -129,6 +131,12 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
 
 
 def _check(ledger: Ledger, item: Submission) -> None:
+    gate = ledger.gates.gate(GateKey("org", item.org_id))
+    most = gate.rule.max_pending or ledger.rules.max_pending
+    if gate.pending + ledger.waiting.get(item.org_id, 0) >= most:
+        raise Overloaded(
+            "ORG_PENDING_LIMIT", f"org {item.org_id!r} has {most} waiting tasks, its limit", 5_000
+        )
     if item.parent_task_id and ledger.task(item.parent_task_id) is None:
         raise NotFound("TASK_NOT_FOUND", f"parent_task_id: there is no task {item.parent_task_id}")
     if item.external_ref:

@@ -153,7 +153,8 @@ class Task:
     """
     The hot row of a task. Times in UTC epoch milliseconds, durations in milliseconds; 0 and "" mean unset.
 
-    `queued` tells whether the task holds its place (`lane`, `seq`) in the queue; a delayed, reserved-elsewhere or running task does not.
+    `queued` tells whether the task holds its place (`lane`, `place`) in the queue; a delayed or running task does not. `place` is the seq until a
+    replay gives a new one.
     `session_epoch` names, together with `agent_id`, the session that holds the lease `lease_epoch`; `ending` says how
     that lease ended once it has.
     """
@@ -165,6 +166,7 @@ class Task:
     status: Status = Status.PENDING
     priority: Priority = Priority.MEDIUM
     lane: int = 0
+    place: int = 0
     queued: bool = False
     mode: Mode = Mode.UNDECIDED
     mode_source: ModeSource = ModeSource.NONE
@@ -178,6 +180,8 @@ class Task:
     attempt: int = 0
     max_attempts: int = 3
     losses: int = 0
+    replays: int = 0
+    dead_reason: str = ""
     progress: int = 0
     progress_message: str = ""
     progress_at: int = 0
@@ -236,7 +240,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class TaskFilter:
-    """Which tasks: all parts that are set must hold. Times in epoch ms, `created_before` exclusive."""
+    """Which tasks: all parts that are set must hold. Times in epoch ms, `created_before` and `finished_before` exclusive."""
 
     statuses: frozenset[Status] = frozenset()
     org_id: str = ""
@@ -248,3 +252,7 @@ class TaskFilter:
     created_before: int = 0
     parent_id: str = ""
     external_ref: str = ""
+    error_code: str = ""
+    dead_reason: str = ""
+    finished_after: int = 0
+    finished_before: int = 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fleetd.core import runs
+from fleetd.core.deadletters import replay
 from fleetd.core.ledger import Due, DueKind, Keys, Ledger, Ordered, lane_key
 from fleetd.core.task import Order, Status, Task
+from fleetd.errors import WrongState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,16 @@ class FireDue:
         return Keys(task_seqs=tuple(dict.fromkeys(entry.task_seq for entry in self.entries)))
 
     def more(self, ledger: Ledger) -> Keys | None:
-        """A reservation that ends moves the task to another lane, which its capabilities name."""
-        tasks = [ledger.task_by_seq(e.task_seq) for e in self.entries if e.kind == DueKind.RESERVATION]
-        ids = tuple(task.id for task in tasks if task is not None)
-        return Keys(specs=ids) if ids else None
+        """A reservation that ends moves the task to another lane, which its capabilities name; a replay needs its external reference."""
+        specs: list[str] = []
+        refs: list[tuple[str, str]] = []
+        for entry in self.entries:
+            task = ledger.task_by_seq(entry.task_seq)
+            if task is not None and entry.kind == DueKind.RESERVATION:
+                specs.append(task.id)
+            elif task is not None and entry.kind == DueKind.REPLAY and task.external_ref:
+                refs.append((task.org_id, task.external_ref))
+        return Keys(specs=tuple(specs), external_refs=tuple(refs)) if specs or refs else None
 
     def apply(self, ledger: Ledger) -> None:
         for entry in self.entries:
@@ -38,6 +47,10 @@ class FireDue:
                 _start_delayed(ledger, task)
             elif entry.kind == DueKind.START_BY:
                 _start_by_passed(ledger, task)
+            elif entry.kind == DueKind.REPLAY:
+                # Refused when its limit or deadline is reached or another task has its reference: it stays a dead letter.
+                with suppress(WrongState):
+                    replay(ledger, task, "automatic")
             elif entry.kind == DueKind.DEADLINE:
                 _deadline_passed(ledger, task)
             else:
@@ -79,14 +92,15 @@ def _reservation_over(ledger: Ledger, task: Task) -> None:
         ledger.leave_lane(task)
     task.reserved_agent = ""
     spec = ledger.specs[task.seq]
-    ledger.homeless.append((task, lane_key(task, spec.required_capabilities)))
+    ledger.homeless[task.seq] = task, lane_key(task, spec.required_capabilities)
 
 
 @dataclass(frozen=True, slots=True)
 class EndOffers:
-    """Offers (task id, lease epoch) that nobody accepted in time. Answer: None."""
+    """Offers (task id, lease epoch) that nobody accepted in time, or, once `accepted`, nobody started in time. Answer: None."""
 
     offers: tuple[tuple[str, int], ...]
+    accepted: bool = False
 
     def keys(self) -> Keys:
         return Keys(task_ids=tuple(task_id for task_id, _ in self.offers))
@@ -97,8 +111,9 @@ class EndOffers:
     def apply(self, ledger: Ledger) -> None:
         for task_id, epoch in self.offers:
             task = ledger.task(task_id)
-            waits = task is not None and task.status is Status.ASSIGNED and not task.accepted
-            if task is not None and waits and task.lease_epoch == epoch:
+            if task is None or task.status is not Status.ASSIGNED or task.lease_epoch != epoch:
+                continue
+            if self.accepted or not task.accepted:
                 runs.offer_expired(ledger, task)
 
 

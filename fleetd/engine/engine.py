@@ -17,28 +17,27 @@ from typing import Any, Protocol
 
 from fleetd.clock import Clock
 from fleetd.core.agent import Agent
+from fleetd.core.audit import Nothing
+from fleetd.core.explain import Explanation
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import (
-    Accepted,
-    AgentChanged,
-    Finished,
-    LeaseEnded,
     Ledger,
     Minute,
-    Ordered,
-    Started,
 )
+from fleetd.core.limits import Gates
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
-from fleetd.core.task import Status, Task
+from fleetd.core.task import Spec, Status, Task
 from fleetd.engine.dispatch import CLAIMS_LIMIT, Claimed
+from fleetd.engine.effects import let_out
+from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
 from fleetd.engine.outbox import Offer
 from fleetd.engine.recovery import recover
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
-from fleetd.engine.transaction import Command, Nothing, Outcome, size_of, transaction
+from fleetd.engine.transaction import Command, Outcome, size_of, transaction
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
 from fleetd.store.base import (
@@ -100,7 +99,8 @@ class Engine:
         self.options = options or EngineOptions()
         self.feed = Feed()
         self.figures = Figures()
-        self.lane_book = LaneBook()
+        self.gates = Gates()
+        self.lane_book = LaneBook(self.gates, rules.ageing)
         self.slot_book = SlotBook()
         self.agents: dict[str, Agent] = {}
         self.sweeper = Sweeper(self)
@@ -164,6 +164,10 @@ class Engine:
     async def execute(self, command: Command, then: Callable[[Any], object] | None = None) -> Any:
         """Run a command and return its answer. The command is never cancelled, even when the caller is."""
         return await asyncio.shield(self.post(command, then))
+
+    async def explain(self, task: Task, spec: Spec) -> Explanation:
+        """Tell why a task is not running (D9)."""
+        return await explain_task(self, task, spec)
 
     async def probe_write(self) -> int:
         """Write a transaction and return how long it took, ms."""
@@ -364,7 +368,9 @@ class Engine:
         def script() -> Script[Outcome]:
             self._forget()
             outcomes.clear()
-            ledger = Ledger(self.clock.wall(), self.rules, self.agents, self._random.random)
+            wall = self.clock.wall()
+            self.lane_book.begin(wall)
+            ledger = Ledger(wall, self.rules, self.agents, self.gates, self._random.random)
             outcome = yield from transaction(self, ledger, [waiting.command for waiting in batch], number)
             outcomes.append(outcome)
             return outcome
@@ -390,6 +396,7 @@ class Engine:
 
     def _forget(self) -> None:
         """Take back what an unfinished transaction did to memory."""
+        self.gates.rollback()
         self.lane_book.rollback()
         self.slot_book.rollback()
 
@@ -417,12 +424,13 @@ class Engine:
         ledger = outcome.ledger
         self.lane_book.commit()
         self.slot_book.commit()
+        self.gates.commit()
         self.agents.update(ledger.changed_agents)
         for agent_id in ledger.removed_agents:
             if agent_id not in ledger.changed_agents:
                 self.agents.pop(agent_id, None)
         self.figures.add(ledger.now // MINUTE, ledger.figures, ledger.counts)
-        self._effects(ledger)
+        let_out(self, ledger)
         for claimed in outcome.claimed:
             self._offer(claimed)
         self._dispatch_wanted = self._dispatch_wanted or len(outcome.claimed) >= CLAIMS_LIMIT
@@ -443,32 +451,6 @@ class Engine:
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
 
-    def _effects(self, ledger: Ledger) -> None:
-        now = self.clock.now()
-        changed: dict[str, None] = {}
-        for effect in ledger.effects:
-            if isinstance(effect, LeaseEnded):
-                self.sessions.ended(effect.agent_id, effect.task_id, effect.lease_epoch, tell=effect.tell)
-                self.sweeper.cancel_lease(effect.task_id)
-            elif isinstance(effect, Finished):
-                self.feed.finished(effect.task.id)
-            elif isinstance(effect, Started):
-                if not effect.task.order:  # under an order its grace goes on
-                    self.sweeper.set_lease("run", effect.task, now + self.run_timeout(effect.task))
-            elif isinstance(effect, Accepted):
-                self.sessions.accepted(effect.task.agent_id, effect.task.id)
-                if not effect.task.order:
-                    self.sweeper.cancel_lease(effect.task.id)
-            elif isinstance(effect, Ordered):
-                self.sessions.ordered(effect.task)
-                self.sweeper.set_lease("grace", effect.task, now + self.rules.stop_grace)
-            elif isinstance(effect, AgentChanged):
-                changed[effect.agent_id] = None
-            else:
-                self.sessions.closed(effect.agent_id, effect.session_epoch, effect.reason)
-        for agent_id in changed:
-            self.sessions.changed(agent_id)
-
     def _offer(self, claimed: Claimed) -> None:
         task, parts = claimed.task, claimed.parts
         offer = Offer(
@@ -487,6 +469,11 @@ class Engine:
     def run_timeout(self, task: Task) -> int:
         """Return the longest run of a task on an agent, ms (T3)."""
         return task.timeout or self.rules.default_timeout
+
+    def start_timeout(self, task: Task) -> int:
+        """Return how long an accepted lease may wait for its start, ms: the answer of a claim can be lost while its agent lives on."""
+        session = self.sessions.get(task.agent_id)
+        return max(self.run_timeout(task), session.lease_ttl if session is not None else 0)
 
 
 def _resolve(futures: list[asyncio.Future[None]]) -> None:

@@ -23,8 +23,19 @@ async def recover(engine: Engine) -> None:
     engine.batch = snapshot.last_batch
     engine.last_event_seq = snapshot.last_event_seq
     engine.figures.load(snapshot.counts, snapshot.totals, snapshot.minutes)
+    engine.lane_book.begin(wall)
     for row in snapshot.lanes:
         engine.lane_book.learn(row.id, row.key, row.count, row.head_seq, row.head_at)
+    gates = engine.gates
+    for key, rule in snapshot.rules.items():
+        gates.set_rule(key, rule)
+    for task in snapshot.live:
+        gates.enter(engine.lane_book.lane(task.lane).gates)
+    for org_id, count in snapshot.delayed.items():
+        gates.wait(org_id, count)
+    for lane in engine.lane_book.lanes():
+        gates.wait(lane.key.org_id, lane.count)
+    gates.commit()
     engine.lane_book.commit()
     held: dict[str, list[Task]] = {}
     for task in snapshot.live:

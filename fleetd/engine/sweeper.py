@@ -29,7 +29,7 @@ TimerKey = tuple[str, str]
 
 @dataclass(slots=True)
 class _LeaseTimer:
-    """What a lease waits for: its offer to be accepted, its run to end, or an order to be confirmed."""
+    """What a lease waits for: its offer to be accepted, its run to begin, its run to end, or an order to be confirmed."""
 
     kind: str
     lease_epoch: int
@@ -50,7 +50,7 @@ class Sweeper:
         return min(times) if times else None
 
     def set_lease(self, kind: str, task: Task, at: int) -> None:
-        """Set the timer of a lease ("offer", "run" or "grace"); it replaces the one before."""
+        """Set the timer of a lease ("offer", "start", "run" or "grace"); it replaces the one before."""
         self._leases[task.id] = _LeaseTimer(kind, task.lease_epoch)
         self.timers.set(("lease", task.id), at)
 
@@ -68,7 +68,7 @@ class Sweeper:
         elif not task.accepted:
             kind, at = "offer", task.assigned_at + rules.offer_timeout
         else:
-            return
+            kind, at = "start", task.assigned_at + self._engine.start_timeout(task)
         self.set_lease(kind, task, now + max(grace, at - wall))
 
     async def refill(self, deadline_grace: int = 0) -> None:
@@ -83,8 +83,7 @@ class Sweeper:
     def fire(self) -> None:
         """Turn everything that is due into commands."""
         now = self._engine.clock.now()
-        offers: list[tuple[str, int]] = []
-        graces: list[tuple[str, int]] = []
+        ended: dict[str, list[tuple[str, int]]] = {"offer": [], "start": [], "grace": []}
         for kind, name in self.timers.pop(now, FIRED_AT_ONCE):
             if kind == "session":
                 self._engine.sessions.expire(name)
@@ -95,23 +94,24 @@ class Sweeper:
             elif kind == "dispatch":
                 self._engine.nudge()
             else:
-                self._fire_lease(name, offers, graces)
+                self._fire_lease(name, ended)
+        offers, starts, graces = ended["offer"], ended["start"], ended["grace"]
         if offers:
             self._post_leases(EndOffers(tuple(offers)), offers)
+        if starts:
+            self._post_leases(EndOffers(tuple(starts), accepted=True), starts)
         if graces:
             self._post_leases(EndGraces(tuple(graces)), graces)
         entries = self.due.pop(now)
         if entries:
             self._post_due(entries)
 
-    def _fire_lease(self, task_id: str, offers: list[tuple[str, int]], graces: list[tuple[str, int]]) -> None:
+    def _fire_lease(self, task_id: str, ended: dict[str, list[tuple[str, int]]]) -> None:
         timer = self._leases.get(task_id)
         if timer is None:
             return
-        if timer.kind == "offer":
-            offers.append((task_id, timer.lease_epoch))
-        elif timer.kind == "grace":
-            graces.append((task_id, timer.lease_epoch))
+        if timer.kind in ended:
+            ended[timer.kind].append((task_id, timer.lease_epoch))
         else:
             self._post_leases(
                 TimeoutRun(task_id, "run timeout", timer.lease_epoch), [(task_id, timer.lease_epoch)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, SessionEnded
+from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, RuleChanged, SessionEnded
 from fleetd.core.submission import Submit
 from fleetd.core.task import Status
 from fleetd.core.words import Say
@@ -27,20 +26,6 @@ class Command(Protocol):
     def more(self, ledger: Ledger) -> Keys | None: ...
 
     def apply(self, ledger: Ledger) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """A command that only proves that a transaction can be written."""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
-
-    def apply(self, ledger: Ledger) -> None:
-        return None
 
 
 class Outcome(NamedTuple):
@@ -77,34 +62,49 @@ def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], num
             changes = ledger.take_changes()
             written.append(changes)
             yield Write(changes)
+            _count_waiting(engine, ledger)
     yield Mark(number, ledger.now // MINUTE, ledger.figures, ledger.counts)
     return Outcome(ledger, answers, claimed, written)
 
 
 def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
     """Carry what the commands changed over to lanes and slots."""
-    if ledger.homeless:
-        keys = dict.fromkeys(key for _, key in ledger.homeless if not engine.lane_book.find(key))
+    homeless, ledger.homeless = ledger.homeless, {}
+    if homeless:
+        keys = dict.fromkeys(key for _, key in homeless.values() if not engine.lane_book.find(key))
         if keys:
             ids: list[int] = yield Intern(list(keys))
             for lane_id, key in zip(ids, keys, strict=True):
                 engine.lane_book.learn(lane_id, key)
-        for task, key in ledger.homeless:
+        for task, key in homeless.values():
             task.lane = engine.lane_book.find(key)
             if task.status is Status.PENDING and not task.queued and not task.run_at:
                 ledger.enter_lane(task)
     for task in ledger.entered.values():
-        engine.lane_book.enter(task.lane, task.seq, task.queued_at)
+        engine.lane_book.enter(task.lane, task.place, task.queued_at)
+    _count_waiting(engine, ledger)
     for lane in ledger.left:
         engine.lane_book.leave(lane)
     for effect in ledger.effects:
         if isinstance(effect, LeaseEnded):
             engine.slot_book.give_back(effect.agent_id)
+            gates = engine.lane_book.lane(effect.lane).gates
+            engine.gates.leave(gates)
+            for gate in gates:
+                engine.lane_book.reopen(gate)
+        elif isinstance(effect, RuleChanged):
+            engine.lane_book.reopen(engine.gates.set_rule(effect.key, effect.rule))
         elif isinstance(effect, (AgentChanged, SessionEnded)):
             engine.slot_book.close(effect.agent_id)
     for agent_id in ledger.greeted:
         # A lease given now would go to the session as it was before the hello.
         engine.slot_book.close(agent_id)
+
+
+def _count_waiting(engine: Engine, ledger: Ledger) -> None:
+    for org_id, change in ledger.waiting.items():
+        engine.gates.wait(org_id, change)
+    ledger.waiting.clear()
 
 
 T = TypeVar("T")

@@ -191,6 +191,9 @@ class UnaryAgents:
     def _answer(
         self, session: Session, offers: list[Offer] | None = None, acks: list[Ack] | None = None
     ) -> UnaryAnswer:
+        present = self._sessions.get(session.agent_id)
+        if present is not None and present.epoch == session.epoch:
+            session = present  # registered again meanwhile: the same session, built anew
         self._sessions.renew(session)
         said = [item for item in session.outbox.take() if isinstance(item, OrdersItem)]
         drops = [order for item in said for order in item.orders if order.kind == Order.DROP]

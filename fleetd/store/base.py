@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fleetd.core.agent import Agent
+from fleetd.core.audit import AuditLine
 from fleetd.core.event import Event, EventFilter
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute
+from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
 
 T = TypeVar("T")
@@ -28,7 +30,7 @@ class Load(NamedTuple):
 
 @dataclass(slots=True)
 class Loaded:
-    """Rows found; on a shared store they stay locked until the transaction ends. `next_task_seq` is the next free seq."""
+    """Rows found; on a shared store they stay locked until the transaction ends. `next_task_seq` is the next free number for a task's seq or place."""
 
     tasks: list[Task] = field(default_factory=list)
     runs: dict[tuple[str, int], Run] = field(default_factory=dict)
@@ -38,10 +40,11 @@ class Loaded:
 
 
 class Heads(NamedTuple):
-    """Read the first `limit` queued tasks of a lane in order of seq. Result: list[Task]."""
+    """Read the first `limit` queued tasks of a lane with a place beyond `after`, in order of place. Result: list[Task]."""
 
     lane: int
     limit: int
+    after: int = 0
 
 
 class Parts(NamedTuple):
@@ -111,7 +114,11 @@ class LaneRow:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures."""
+    """
+    Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
+    their PENDING tasks that hold no place in a lane. `counts` of terminal statuses are of all that ever came there (less what was replayed or
+    discarded): retention takes nothing back.
+    """
 
     daemon_id: str
     generation: int
@@ -120,6 +127,8 @@ class Snapshot:
     agents: list[Agent]
     lanes: list[LaneRow]
     live: list[Task]
+    delayed: Mapping[str, int]
+    rules: Mapping[GateKey, GateRule]
     counts: Mapping[Status, int]
     totals: Minute
     minutes: Mapping[int, Minute]
@@ -149,6 +158,24 @@ class EventPage:
     events: list[Event]
     position: int
     end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events. 0 = keep for ever."""
+
+    tasks_before: int = 0
+    dead_before: int = 0
+    events_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """Rows that left; `more` when the limit was reached."""
+
+    tasks: int = 0
+    events: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +230,27 @@ class Store(Protocol):
         ...
 
     async def oldest_event(self) -> int:
-        """Return the seq of the oldest event kept; 0 when there is none."""
+        """Return the seq of the oldest event kept; of the next one to come when there is none."""
         ...
 
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
         """Return edges (task id, edge) that start or end at the task, oldest first."""
+        ...
+
+    async def count_ahead(self, lane: int, place: int, limit: int) -> int:
+        """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
+        ...
+
+    async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
+        """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
+        ...
+
+    async def trim(self, retention: Retention, limit: int) -> Trimmed:
+        """
+        Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own.
+
+        Events go oldest first and without gaps: the first one that must stay keeps all after it. Raises StoreFull, CommitUnclear (trim again).
+        """
         ...
 
     async def status(self) -> StoreStatus:

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fleetd.core.ledger import Keys
-from fleetd.core.task import Checkpoint, Payload, Spec, Task
+from fleetd.core.task import Payload, Task
 from fleetd.store import rows
 from fleetd.store.base import Loaded, TaskParts
 from fleetd.store.rows import columns, encode
@@ -30,11 +30,9 @@ BY_KEY = (
 )
 BY_OPEN_REF = (
     f"SELECT {_TASK} FROM {_PAIRS} tasks AS t INDEXED BY tasks_by_open_ref WHERE t.org_id = {_FIRST}"
-    f" AND t.external_ref = {_SECOND} AND t.external_ref <> '' AND t.status IN (1, 2, 3, 7)"
+    f" AND t.external_ref = {_SECOND} AND t.external_ref <> '' AND (t.status <= 3 OR t.status = 7)"
 )
-HELD_BY = (
-    f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.agent_id {_LISTED} AND t.status IN (2, 3)"
-)
+HELD_BY = f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.agent_id {_LISTED} AND t.status BETWEEN 2 AND 3"
 RUNS = (
     f"SELECT t.id, {columns(rows.RUN_COLUMNS, 'r')} FROM {_PAIRS} tasks AS t CROSS JOIN runs AS r"
     f" WHERE t.id = {_FIRST} AND r.task_seq = t.seq AND r.lease_epoch = {_SECOND}"
@@ -46,17 +44,31 @@ CHECKPOINTS = (
     f"SELECT {columns(rows.CHECKPOINT_COLUMNS, 'c')} FROM tasks AS t CROSS JOIN task_checkpoints AS c"
     f" WHERE c.seq = t.seq AND t.id {_LISTED}"
 )
-HEADS = f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_queued WHERE t.lane = ? AND t.queued = 1 ORDER BY t.seq LIMIT ?"
-SPEC_PARTS = f"SELECT seq, spec FROM task_specs WHERE seq {_LISTED}"
-INPUT_PARTS = f"SELECT seq, data, content_type FROM task_inputs WHERE seq {_LISTED}"
-CHECKPOINT_PARTS = f"SELECT {columns(rows.CHECKPOINT_COLUMNS)} FROM task_checkpoints WHERE seq {_LISTED}"
+HEADS = (
+    f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_queued WHERE t.lane = ? AND t.place > ? AND t.queued = 1"
+    " ORDER BY t.place LIMIT ?"
+)
+PARTS = (
+    f"SELECT s.seq, s.spec, i.content_type, i.data, {columns(rows.CHECKPOINT_COLUMNS, 'c')} FROM task_specs AS s"
+    " LEFT JOIN task_inputs AS i ON i.seq = s.seq LEFT JOIN task_checkpoints AS c ON c.seq = s.seq"
+    f" WHERE s.seq {_LISTED}"
+)
 
 
-def load(connection: sqlite3.Connection, keys: Keys, next_task_seq: int) -> Loaded:
-    """Return the rows that the keys name; a task that several of them name comes once."""
+def load(
+    connection: sqlite3.Connection, keys: Keys, next_task_seq: int, live: Mapping[str, rows.Row]
+) -> Loaded:
+    """Return the rows that the keys name; a task that several of them name comes once. `live` holds rows, by task id, that need no search."""
     tasks: dict[int, Task] = {}
+    others: list[str] = []
+    for task_id in keys.task_ids:
+        known = live.get(task_id)
+        if known is None:
+            others.append(task_id)
+        else:
+            tasks[known[0]] = rows.task_of(known)
     searches: tuple[tuple[str, Sequence[Any]], ...] = (
-        (BY_ID, keys.task_ids),
+        (BY_ID, others),
         (BY_SEQ, keys.task_seqs),
         (BY_KEY, keys.idempotency),
         (BY_OPEN_REF, keys.external_refs),
@@ -77,19 +89,19 @@ def load(connection: sqlite3.Connection, keys: Keys, next_task_seq: int) -> Load
     )
 
 
-def heads(connection: sqlite3.Connection, lane: int, limit: int) -> list[Task]:
-    """Return the first queued tasks of a lane."""
-    return [rows.task_of(row) for row in connection.execute(HEADS, (lane, limit))]
+def heads(connection: sqlite3.Connection, lane: int, limit: int, after: int) -> list[Task]:
+    """Return the first queued tasks of a lane with a place beyond `after`."""
+    return [rows.task_of(row) for row in connection.execute(HEADS, (lane, after, limit))]
 
 
 def parts(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, TaskParts]:
     """Return what lies beside the hot rows of tasks that exist."""
-    specs: dict[int, Spec] = {seq: rows.spec_of(text) for seq, text in _found(connection, SPEC_PARTS, seqs)}
-    inputs = {seq: Payload(data, kind) for seq, data, kind in _found(connection, INPUT_PARTS, seqs)}
-    checkpoints: dict[int, Checkpoint] = {
-        row[0]: rows.checkpoint_of(row) for row in _found(connection, CHECKPOINT_PARTS, seqs)
-    }
-    return {seq: TaskParts(spec, inputs.get(seq), checkpoints.get(seq)) for seq, spec in specs.items()}
+    found: dict[int, TaskParts] = {}
+    for seq, spec, kind, data, *saved in _found(connection, PARTS, seqs):
+        task_input = None if kind is None else Payload(data, kind)
+        checkpoint = None if saved[0] is None else rows.checkpoint_of(saved)
+        found[seq] = TaskParts(rows.spec_of(spec), task_input, checkpoint)
+    return found
 
 
 def _found(connection: sqlite3.Connection, statement: str, wanted: Sequence[Any]) -> Iterable[rows.Row]:

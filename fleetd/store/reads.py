@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from fleetd.core.audit import AuditLine
 from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge, Minute
 from fleetd.core.task import LIVE, Run, Status, TaskFilter
@@ -21,10 +22,14 @@ _NEWEST = 2**63 - 1
 
 LANES = (
     f"SELECT l.id, coalesce(w.n, 0), coalesce(w.head, 0), coalesce(t.queued_at, 0), {columns(rows.LANE_KEY_COLUMNS, 'l')}"
-    " FROM lanes AS l LEFT JOIN (SELECT lane, count(*) AS n, min(seq) AS head FROM tasks INDEXED BY tasks_queued"
-    " WHERE queued = 1 GROUP BY lane) AS w ON w.lane = l.id LEFT JOIN tasks AS t ON t.seq = w.head ORDER BY l.id"
+    # SQLite takes `seq` from the row that has the min(place).
+    " FROM lanes AS l LEFT JOIN (SELECT lane, count(*) AS n, min(place) AS head, seq FROM tasks INDEXED BY tasks_queued"
+    " WHERE queued = 1 GROUP BY lane) AS w ON w.lane = l.id LEFT JOIN tasks AS t ON t.seq = w.seq ORDER BY l.id"
 )
-LIVE_TASKS = f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.status IN (2, 3) ORDER BY t.seq"
+LIVE_TASKS = (
+    f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.status BETWEEN 2 AND 3 ORDER BY t.seq"
+)
+DELAYED = "SELECT org_id, count(*) FROM tasks INDEXED BY tasks_delayed WHERE status = 1 AND queued = 0 GROUP BY org_id"
 DUE = "SELECT at, kind, task_seq FROM due INDEXED BY due_by_time ORDER BY at, kind, task_seq LIMIT ?"
 TASKS = (
     f"SELECT {_TASK}, s.spec FROM tasks AS t CROSS JOIN task_specs AS s"
@@ -35,7 +40,11 @@ RUNS = (
     f"SELECT {columns(rows.RUN_COLUMNS, 'r')} FROM tasks AS t CROSS JOIN runs AS r"
     " WHERE t.id = ? AND r.task_seq = t.seq ORDER BY r.lease_epoch"
 )
-OLDEST_EVENT = "SELECT coalesce(min(seq), 0) FROM events"
+OLDEST_EVENT = "SELECT coalesce((SELECT min(seq) FROM events), event_seq + 1) FROM daemons"
+AHEAD = (
+    "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queued"
+    " WHERE lane = ? AND place < ? AND queued = 1 LIMIT ?)"
+)
 LINEAGE = (
     "SELECT t.id, l.task_seq, l.kind, l.from_task_id, l.at, l.detail FROM ("
     "SELECT * FROM lineage WHERE task_seq = (SELECT seq FROM tasks WHERE id = ?1)"
@@ -83,6 +92,11 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
                 for lane_id, count, head_seq, head_at, *key in connection.execute(LANES)
             ],
             live=[rows.task_of(row) for row in connection.execute(LIVE_TASKS)],
+            delayed=dict(connection.execute(DELAYED)),
+            rules=dict(
+                rows.rule_of(row)
+                for row in connection.execute(f"SELECT {columns(rows.RULE_COLUMNS)} FROM limits")
+            ),
             counts={Status(status): n for status, n in connection.execute("SELECT status, n FROM counts")},
             totals=Minute(*connection.execute(f"SELECT {figures} FROM totals").fetchone()),
             minutes={minute: Minute(*values) for minute, *values in minutes},
@@ -119,6 +133,32 @@ def oldest_event(connection: sqlite3.Connection) -> int:
     return int(connection.execute(OLDEST_EVENT).fetchone()[0])
 
 
+def count_ahead(connection: sqlite3.Connection, lane: int, place: int, limit: int) -> int:
+    return int(connection.execute(AHEAD, (lane, place, limit)).fetchone()[0])
+
+
+def audit_page(action: str, target: str) -> tuple[str, list[str]]:
+    """Return the statement (…, before, limit) that finds lines of the audit log, newest first, with its first values."""
+    index = (
+        "INDEXED BY audits_by_target"
+        if target
+        else "INDEXED BY audits_by_action"
+        if action
+        else "NOT INDEXED"
+    )
+    wanted = {"target = ?": target, "action = ?": action}
+    conditions = " AND ".join([*(condition for condition, value in wanted.items() if value), "id < ?"])
+    statement = f"SELECT id, {columns(rows.AUDIT_COLUMNS)} FROM audits {index} WHERE {conditions} ORDER BY id DESC LIMIT ?"
+    return statement, [value for value in wanted.values() if value]
+
+
+def list_audits(
+    connection: sqlite3.Connection, before_id: int, limit: int, action: str, target: str
+) -> list[AuditLine]:
+    statement, values = audit_page(action, target)
+    return [AuditLine(*row) for row in connection.execute(statement, (*values, before_id or _NEWEST, limit))]
+
+
 class _Way(NamedTuple):
     """A way to walk tasks newest first: an index, and the condition that it serves."""
 
@@ -152,10 +192,10 @@ def ways(wanted: TaskFilter) -> list[_Way]:
         ]
     if wanted.statuses and wanted.statuses <= LIVE:
         if wanted.agent_id:
-            condition = "t.agent_id = ? AND t.status IN (2, 3)"
+            condition = "t.agent_id = ? AND t.status BETWEEN 2 AND 3"
             return [_Way("INDEXED BY tasks_live", condition, (wanted.agent_id,))]
         # Sorted on the way: the fleet's slots bound how many there are.
-        return [_Way("INDEXED BY tasks_live", "t.status IN (2, 3)")]
+        return [_Way("INDEXED BY tasks_live", "t.status BETWEEN 2 AND 3")]
     if wanted.statuses and min(wanted.statuses) > Status.COMPLETED:
         return [
             _Way("INDEXED BY tasks_by_status", "t.status = ? AND t.status > 4", (int(status),))
@@ -202,6 +242,11 @@ def _task_conditions(wanted: TaskFilter) -> tuple[str, list[Any]]:
         ("t.created_at < ?", wanted.created_before),
         ("t.parent_id = ?", wanted.parent_id),
         ("t.external_ref = ?", wanted.external_ref),
+        ("t.error_code = ?", wanted.error_code),
+        ("t.dead_reason = ?", wanted.dead_reason),
+        ("t.finished_at >= ?", wanted.finished_after),
+        # Unfinished tasks have 0 there.
+        ("t.finished_at BETWEEN 1 AND ? - 1", wanted.finished_before),
         ("EXISTS (SELECT 1 FROM json_each(s.spec, '$.tags') AS j WHERE j.value = ?)", wanted.tag),
     ):
         if value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.event import Event, EventType
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Minute
+from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.task import (
     Artifact,
     Checkpoint,
@@ -30,8 +31,22 @@ from fleetd.core.task import (
 Row = Sequence[Any]
 E = TypeVar("E", bound=IntEnum)
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""JSON as it is stored; one encoder, because `json.dumps` with options makes a new one for every call."""
+
+def encoder(make: Callable[..., Callable[[Any, int], Iterable[str]]] | None) -> Callable[[Any], str]:
+    """
+    Return a function that makes JSON as it is stored.
+
+    `make` is what `JSONEncoder.encode` calls anew for every value, which takes longer than its work on the small values of a row;
+    None where Python has no such function.
+    """
+    plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+    if make is None:
+        return plain.encode
+    chunks = make(None, plain.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+    return lambda value: "".join(chunks(value, 0))
+
+
+encode = encoder(getattr(json.encoder, "c_make_encoder", None))
 decode = json.JSONDecoder().decode
 
 
@@ -55,8 +70,8 @@ TASK_FIXED = (
 """Columns set by the insert alone, in the order of `task_values`."""
 
 TASK_CHANGING = (
-    "status", "priority", "lane", "queued", "mode", "mode_source", "lease_epoch", "agent_id", "session_epoch", "accepted",
-    "order", "order_at", "ending", "attempt", "max_attempts", "losses", "progress", "progress_message", "progress_at", "version",
+    "status", "priority", "lane", "place", "queued", "mode", "mode_source", "lease_epoch", "agent_id", "session_epoch", "accepted",
+    "order", "order_at", "ending", "attempt", "max_attempts", "losses", "replays", "dead_reason", "progress", "progress_message", "progress_at", "version",
     "events", "updated_at", "queued_at", "run_at", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "deadline",
     "start_by", "timeout", "due", "error_code", "error_message", "reserved_agent",
 )  # fmt: skip
@@ -78,41 +93,52 @@ def marks(count: int) -> str:
 
 def task_values(task: Task) -> tuple[Any, ...]:
     """Return all columns of a task."""
+    return (*task_fixed(task), *task_changes(task))
+
+
+def task_fixed(task: Task) -> tuple[Any, ...]:
+    """Return the columns of a task that never change."""
     return (
         task.seq,
         task.id,
         task.org_id,
         task.task_type,
         task.created_at,
-        int(task.exclusive),
+        +task.exclusive,
         None if task.retry is None else _retry_text(task.retry),
         task.parent_id,
         task.external_ref,
         task.idempotency_key,
         task.body_hash,
-        *task_changes(task),
     )
 
 
 def task_changes(task: Task) -> tuple[Any, ...]:
-    """Return the columns of a task that can change. Enums become plain numbers: sqlite3 looks for adapters of anything else."""
+    """
+    Return the columns of a task that can change.
+
+    Enums become plain numbers (sqlite3 looks for adapters of anything else), by `+`: four times as fast as by `int`.
+    """
     return (
-        int(task.status),
-        int(task.priority),
+        +task.status,
+        +task.priority,
         task.lane,
-        int(task.queued),
-        int(task.mode),
-        int(task.mode_source),
+        task.place,
+        +task.queued,
+        +task.mode,
+        +task.mode_source,
         task.lease_epoch,
         task.agent_id,
         task.session_epoch,
-        int(task.accepted),
-        int(task.order),
+        +task.accepted,
+        +task.order,
         task.order_at,
-        int(task.ending),
+        +task.ending,
         task.attempt,
         task.max_attempts,
         task.losses,
+        task.replays,
+        task.dead_reason,
         task.progress,
         task.progress_message,
         task.progress_at,
@@ -136,7 +162,7 @@ def task_changes(task: Task) -> tuple[Any, ...]:
 
 
 def task_of(row: Row) -> Task:
-    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 46 keyword arguments cost three times as much."""
+    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 49 keyword arguments cost three times as much."""
     task = object.__new__(Task)
     (
         task.seq,
@@ -153,6 +179,7 @@ def task_of(row: Row) -> Task:
         status,
         priority,
         task.lane,
+        task.place,
         queued,
         mode,
         mode_source,
@@ -166,6 +193,8 @@ def task_of(row: Row) -> Task:
         task.attempt,
         task.max_attempts,
         task.losses,
+        task.replays,
+        task.dead_reason,
         task.progress,
         task.progress_message,
         task.progress_at,
@@ -185,7 +214,7 @@ def task_of(row: Row) -> Task:
         task.error_code,
         task.error_message,
         task.reserved_agent,
-    ) = row[:46]
+    ) = row[:49]
     task.exclusive = exclusive == 1
     task.retry = None if retry is None else RetryPolicy(*decode(retry))
     task.status = _STATUS[status]
@@ -261,8 +290,8 @@ def run_values(run: Run) -> tuple[Any, ...]:
         run.lease_epoch,
         run.agent_id,
         run.attempt,
-        int(run.ending),
-        int(run.status),
+        +run.ending,
+        +run.status,
         run.error_code,
         run.error_message,
         run.started_at,
@@ -312,7 +341,7 @@ EVENT_COLUMNS = ("seq", "type", "time", "task_ref", "task_id", "task_seq", "agen
 def event_values(event: Event) -> tuple[Any, ...]:
     return (
         event.seq,
-        int(event.type),
+        +event.type,
         event.time,
         event.task_ref,
         event.task_id,
@@ -342,6 +371,22 @@ def lane_key_of(row: Row) -> LaneKey:
     org_id, capabilities, mode, priority, agent = row
     return LaneKey(org_id, tuple(decode(capabilities)), mode, priority, agent)
 
+
+RULE_COLUMNS = ("kind", "name", "weight", "max_running", "max_pending", "paused", "reason")
+
+
+def rule_values(key: GateKey, rule: GateRule) -> tuple[Any, ...]:
+    limits = (rule.max_running, rule.max_pending, int(rule.paused))
+    return (key.kind, key.name, rule.weight, *limits, rule.reason)
+
+
+def rule_of(row: Row) -> tuple[GateKey, GateRule]:
+    """Return the key and the rule of a row of RULE_COLUMNS."""
+    kind, name, weight, max_running, max_pending, paused, reason = row
+    return GateKey(kind, name), GateRule(weight, max_running, max_pending, paused == 1, reason)
+
+
+AUDIT_COLUMNS = ("at", "actor", "action", "target", "reason")
 
 AGENT_COLUMNS = (
     "agent_id", "spec", "registered_at", "last_heartbeat_at", "stopped", "draining", "error_since", "status_reason",

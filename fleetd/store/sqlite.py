@@ -9,18 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from fleetd.core.audit import AuditLine
 from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge
 from fleetd.core.task import Run, TaskFilter
 from fleetd.store import migrations, reads
 from fleetd.store.base import (
     EventPage,
+    Retention,
     Script,
     Snapshot,
     StoreBroken,
     StoreStatus,
     TaskPage,
     TaskRow,
+    Trimmed,
 )
 from fleetd.store.connection import (
     MEMORY,
@@ -31,7 +34,8 @@ from fleetd.store.connection import (
     connect_writer,
     judged,
 )
-from fleetd.store.transaction import transact
+from fleetd.store.retention import trim
+from fleetd.store.transaction import LiveRows, transact
 
 T = TypeVar("T")
 
@@ -54,6 +58,7 @@ class SqliteStore:
         self._max_page_count = max_page_count
         self._writer: Connection | None = None
         self._readers: list[Connection] = []
+        self._live: LiveRows = {}
 
     async def open(self) -> None:
         """Open, migrate, and take the next generation. Raises StoreBroken."""
@@ -73,6 +78,7 @@ class SqliteStore:
         """Close every connection; safe to call twice, or without `open`."""
         writer, self._writer = self._writer, None
         readers, self._readers = self._readers, []
+        self._live = {}
         for reader in readers:
             await reader.close()
         if writer is not None:
@@ -83,7 +89,7 @@ class SqliteStore:
 
     async def transact(self, script: Callable[[], Script[T]]) -> T:
         """Run a script as one durable transaction. Raises StoreFull, CommitUnclear, or what the script raised (rolled back)."""
-        return await self._opened().run(partial(transact, script=script))
+        return await self._opened().run(partial(transact, script=script, live=self._live))
 
     async def last_batch(self) -> int:
         """Return the batch number in the marker row, read on a new connection (in memory: on the only one)."""
@@ -124,12 +130,26 @@ class SqliteStore:
         )
 
     async def oldest_event(self) -> int:
-        """Return the seq of the oldest event kept; 0 when there is none."""
+        """Return the seq of the oldest event kept; of the next one to come when there is none."""
         return await self._read(reads.oldest_event)
 
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
         """Return edges (task id, edge) that start or end at the task, oldest first."""
         return await self._read(partial(reads.lineage, task_id=task_id))
+
+    async def count_ahead(self, lane: int, place: int, limit: int) -> int:
+        """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
+        return await self._read(partial(reads.count_ahead, lane=lane, place=place, limit=limit))
+
+    async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
+        """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
+        return await self._read(
+            partial(reads.list_audits, before_id=before_id, limit=limit, action=action, target=target)
+        )
+
+    async def trim(self, retention: Retention, limit: int) -> Trimmed:
+        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction. Raises StoreFull, CommitUnclear."""
+        return await self._opened().run(partial(trim, retention=retention, limit=limit))
 
     async def status(self) -> StoreStatus:
         """Return facts for operators."""

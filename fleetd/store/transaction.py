@@ -53,6 +53,8 @@ FORGET_DUE = "DELETE FROM due WHERE task_seq = ? AND kind & ?"
 INSERT_EDGE = _insert("lineage", ("task_seq", "kind", "from_task_id", "at", "detail"))
 SAVE_AGENT = _insert("agents", rows.AGENT_COLUMNS, replace=True)
 FORGET_AGENT = "DELETE FROM agents WHERE agent_id = ?"
+SAVE_RULE = _insert("limits", rows.RULE_COLUMNS, replace=True)
+INSERT_AUDIT = _insert("audits", rows.AUDIT_COLUMNS)
 FIND_LANE = (
     "SELECT id FROM lanes WHERE org_id = ? AND capabilities = ? AND mode = ? AND priority = ? AND agent = ?"
 )
@@ -69,11 +71,31 @@ GET_SEQS = "SELECT task_seq, event_seq FROM daemons"
 SET_SEQS = "UPDATE daemons SET task_seq = ?, event_seq = ?"
 
 
-def transact(connection: sqlite3.Connection, script: Callable[[], Script[T]]) -> T:
-    """Run a script as one transaction. Raises StoreFull, CommitUnclear, StoreBroken, or what the script raised: then nothing changed."""
+LiveRows = dict[str, rows.Row]
+"""
+Rows of live tasks by id, as the last commit left them: what agents say concerns tasks written a moment ago, which need not be read again.
+They belong to the only connection that writes; the fleet's slots bound how many there are.
+"""
+
+
+def transact(
+    connection: sqlite3.Connection, script: Callable[[], Script[T]], live: LiveRows | None = None
+) -> T:
+    """Run a script as one transaction. Raises as `commit` does, or what the script raised: then nothing changed."""
+    kept = {} if live is None else live
+    try:
+        return commit(connection, lambda: _run(connection, script(), kept))
+    except BaseException:
+        # Some of them may never have been committed.
+        kept.clear()
+        raise
+
+
+def commit(connection: sqlite3.Connection, work: Callable[[], T]) -> T:
+    """Run what writes, as one transaction. Raises StoreFull, CommitUnclear, StoreBroken, or what `work` raised: then nothing changed."""
     try:
         connection.execute("BEGIN IMMEDIATE")
-        result = _run(connection, script())
+        result = work()
     except sqlite3.Error as error:
         _roll_back(connection)
         raise judged(error) from error
@@ -103,8 +125,8 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _run(connection: sqlite3.Connection, script: Script[T]) -> T:
-    transaction = _Transaction(connection)
+def _run(connection: sqlite3.Connection, script: Script[T], live: LiveRows) -> T:
+    transaction = _Transaction(connection, live)
     try:
         operation = next(script)
         while True:
@@ -120,17 +142,18 @@ def _run(connection: sqlite3.Connection, script: Script[T]) -> T:
 class _Transaction:
     """Carries out operations. The seqs handed out live in the daemon's row, so that a rollback takes them back and a deletion does not."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, live: LiveRows) -> None:
         self._connection = connection
+        self._live = live
         self._kept = connection.execute(GET_SEQS).fetchone()
         self._task_seq, self._event_seq = self._kept
 
     def carry_out(self, operation: Operation) -> object:
         match operation:
             case Load(keys):
-                return load.load(self._connection, keys, self._task_seq + 1)
-            case Heads(lane, limit):
-                return load.heads(self._connection, lane, limit)
+                return load.load(self._connection, keys, self._task_seq + 1, self._live)
+            case Heads(lane, limit, after):
+                return load.heads(self._connection, lane, limit, after)
             case Parts(seqs):
                 return load.parts(self._connection, seqs)
             case Intern(keys):
@@ -161,8 +184,10 @@ class _Transaction:
         return int(self._connection.execute(INSERT_LANE, values).lastrowid or 0)
 
     def _write(self, changes: Changes) -> None:
-        self._write_tasks(changes)
         many = self._many
+        many(INSERT_AUDIT, changes.audits)
+        many(SAVE_RULE, [rows.rule_values(key, rule) for key, rule in changes.rules.items()])
+        self._write_tasks(changes)
         many(UPDATE_SPEC, [(rows.spec_text(spec), seq) for seq, spec in changes.specs.items()])
         many(
             SAVE_CHECKPOINT,
@@ -184,9 +209,12 @@ class _Transaction:
         new = [item.task for item in changes.new_tasks]
         inserted = {task.seq for task in new}
         changed = [task for task in changes.tasks.values() if task.seq not in inserted]
+        # Places are numbers of the same row of seqs: a replay uses one up without inserting a task.
+        places = [task.place for task in (*changed, *new)]
+        self._task_seq = max((self._task_seq, *places, *inserted))
         # Terminal ones first: what frees an external reference is written before what takes it.
-        self._many(UPDATE_TASK, _updates(task for task in changed if task.terminal))
-        self._many(UPDATE_TASK, _updates(task for task in changed if not task.terminal))
+        self._update(task for task in changed if task.terminal)
+        self._update(task for task in changed if not task.terminal)
         if not new:
             return
         new.sort(key=lambda task: not task.terminal)
@@ -200,17 +228,24 @@ class _Transaction:
                 if n.input is not None
             ],
         )
-        self._task_seq = max(self._task_seq, *inserted)
+
+    def _update(self, tasks: Iterable[Task]) -> None:
+        live = self._live
+        values = []
+        for task in tasks:
+            changes = rows.task_changes(task)
+            values.append((*changes, task.seq))
+            if task.live:
+                live[task.id] = (*rows.task_fixed(task), *changes)
+            else:
+                live.pop(task.id, None)
+        self._many(UPDATE_TASK, values)
 
     def _add_figures(self, minute: int, figures: Minute) -> None:
         values = rows.minute_values(figures)
         if any(values):
             self._connection.execute(ADD_MINUTE, (minute, *values))
             self._connection.execute(ADD_TOTALS, values)
-
-
-def _updates(tasks: Iterable[Task]) -> list[tuple[Any, ...]]:
-    return [(*rows.task_changes(task), task.seq) for task in tasks]
 
 
 def _standing(changes: Changes) -> list[tuple[int, int, int]]:

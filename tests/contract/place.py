@@ -47,7 +47,9 @@ class Place:
 
 
 def a_task(seq: int, **fields: Any) -> Task:
-    return Task(seq=seq, **{"id": f"task-{seq}", "created_at": NOW + seq, "queued_at": NOW + seq, **fields})
+    since = NOW + seq
+    values = {"id": f"task-{seq}", "place": seq, "created_at": since, "queued_at": since}
+    return Task(seq=seq, **{**values, **fields})
 
 
 def a_new(task: Task, spec: Spec | None = None, data: bytes | None = None) -> NewTask:
@@ -92,8 +94,8 @@ async def task(store: Store, task_id: str) -> Task:
     return (await store.get_tasks([task_id]))[task_id].task
 
 
-async def heads(store: Store, lane: int, limit: int = 100) -> list[Task]:
-    return (await run(store, Heads(lane, limit)))[0]
+async def heads(store: Store, lane: int, limit: int = 100, after: int = 0) -> list[Task]:
+    return (await run(store, Heads(lane, limit, after)))[0]
 
 
 async def parts(store: Store, *seqs: int) -> dict[int, TaskParts]:

@@ -34,7 +34,9 @@ async def test_a_new_store_is_empty(store):
     assert (snapshot.generation, snapshot.last_batch, snapshot.last_event_seq) == (1, 0, 0)
     assert (snapshot.agents, snapshot.lanes, snapshot.live) == ([], [], [])
     assert (snapshot.counts, snapshot.totals, snapshot.minutes) == ({}, Minute(), {})
-    assert await store.last_batch() == await store.oldest_event() == 0
+    assert (snapshot.delayed, snapshot.rules) == ({}, {})
+    assert (await store.last_batch(), await store.oldest_event()) == (0, 1)
+    assert await store.list_audits(0, 10, "", "") == []
     assert (await store.list_tasks(TaskFilter(), 0, 10, 10)).next_before == 0
     assert await store.due(10) == []
 
@@ -123,9 +125,27 @@ async def test_a_page_does_not_move_when_tasks_arrive(store):
     assert seqs((await store.list_tasks(TaskFilter(), page.next_before, 2, 100)).rows) == [3, 2]
 
 
+DEAD = frozenset({Status.DEAD_LETTER})
 LISTED = [
-    a_task(1, org_id="o", status=Status.FAILED, agent_id="a", task_type="x", created_at=NOW),
-    a_task(2, org_id="o", status=Status.DEAD_LETTER, agent_id="b", created_at=NOW + 10),
+    a_task(
+        1,
+        org_id="o",
+        status=Status.FAILED,
+        agent_id="a",
+        task_type="x",
+        created_at=NOW,
+        error_code="LOGIC_ERROR",
+    ),
+    a_task(
+        2,
+        org_id="o",
+        status=Status.DEAD_LETTER,
+        agent_id="b",
+        created_at=NOW + 10,
+        error_code="AGENT_ERROR",
+        dead_reason="ATTEMPTS_EXHAUSTED",
+        finished_at=NOW + 100,
+    ),
     a_task(3, status=Status.RUNNING, agent_id="a", parent_id="task-1", created_at=NOW + 20),
     a_task(4, status=Status.ASSIGNED, agent_id="b", external_ref="r", created_at=NOW + 30),
     a_task(
@@ -134,20 +154,31 @@ LISTED = [
     a_task(6, org_id="o", status=Status.PENDING, external_ref="r", created_at=NOW + 50),
     a_task(7, status=Status.FAILED, agent_id="a", task_type="x", created_at=NOW + 60),
     a_task(8, status=Status.BLOCKED, created_at=NOW + 70),
+    a_task(
+        9,
+        status=Status.DEAD_LETTER,
+        created_at=NOW + 80,
+        error_code="AGENT_LOST",
+        dead_reason="POISON",
+        finished_at=NOW + 200,
+    ),
 ]
 
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (TaskFilter(), [8, 7, 6, 5, 4, 3, 2, 1]),
+        (TaskFilter(), [9, 8, 7, 6, 5, 4, 3, 2, 1]),
         (TaskFilter(statuses=frozenset({Status.PENDING})), [6]),
         (TaskFilter(statuses=frozenset({Status.COMPLETED})), [5]),
         (TaskFilter(statuses=frozenset({Status.RUNNING})), [3]),
         (TaskFilter(statuses=frozenset({Status.RUNNING, Status.ASSIGNED})), [4, 3]),
         (TaskFilter(statuses=frozenset({Status.RUNNING, Status.ASSIGNED}), agent_id="a"), [3]),
         (TaskFilter(statuses=frozenset({Status.FAILED})), [7, 1]),
-        (TaskFilter(statuses=frozenset({Status.FAILED, Status.DEAD_LETTER, Status.BLOCKED})), [8, 7, 2, 1]),
+        (
+            TaskFilter(statuses=frozenset({Status.FAILED, Status.DEAD_LETTER, Status.BLOCKED})),
+            [9, 8, 7, 2, 1],
+        ),
         (TaskFilter(statuses=frozenset({Status.FAILED, Status.PENDING})), [7, 6, 1]),
         (TaskFilter(org_id="o"), [6, 2, 1]),
         (TaskFilter(agent_id="a"), [7, 5, 3, 1]),
@@ -160,10 +191,20 @@ LISTED = [
         (TaskFilter(external_ref="r", org_id="o"), [6]),
         (TaskFilter(external_ref="q", parent_id="task-1"), [5]),
         (TaskFilter(external_ref="nothing"), []),
+        (TaskFilter(error_code="AGENT_ERROR"), [2]),
+        (TaskFilter(statuses=DEAD), [9, 2]),
+        (TaskFilter(statuses=DEAD, error_code="AGENT_LOST"), [9]),
+        (TaskFilter(statuses=DEAD, dead_reason="ATTEMPTS_EXHAUSTED"), [2]),
+        (TaskFilter(dead_reason="POISON", org_id="default"), [9]),
+        (TaskFilter(statuses=DEAD, finished_after=NOW + 100), [9, 2]),
+        (TaskFilter(statuses=DEAD, finished_after=NOW + 101), [9]),
+        (TaskFilter(statuses=DEAD, finished_before=NOW + 200), [2]),
+        (TaskFilter(finished_before=NOW + 201), [9, 2]),
+        (TaskFilter(finished_after=NOW + 100, finished_before=NOW + 101), [2]),
     ],
 )
 async def test_a_list_is_filtered_by_every_field(store, wanted, found):
-    """T3: status, org, agent, type, time, parent and reference; the same however small the pages are"""
+    """T3, F5: status, org, agent, type, times, parent, reference and error; the same however small the pages are"""
     await add(store, *LISTED)
 
     assert await every_page(store, wanted, 100, 1_000) == [found]

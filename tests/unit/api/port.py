@@ -28,10 +28,12 @@ class QuietLog:
 class Port:
     """Calls methods by their names, as a transport would: `await port("GetTask", task_id=...)`."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, rules: Rules | None = None, path: str = ":memory:"
+    ) -> None:
         self.clock = ManualClock()
-        self.store = SqliteStore(":memory:")
-        self.engine = Engine(self.store, self.clock, Rules(), QuietLog(), random=Random(7))
+        self.store = SqliteStore(path)
+        self.engine = Engine(self.store, self.clock, rules or Rules(), QuietLog(), random=Random(7))
         self.methods = {m.name: m for m in method_table(self.engine, limits or Limits(), "1.2.3").values()}
 
     async def open(self) -> Port:
@@ -45,7 +47,7 @@ class Port:
         await self.store.close()
 
     async def __call__(
-        self, name: str, message: Any = None, *, call: Call | None = None, **fields: Any
+        self, name: str, message: Any = None, /, *, call: Call | None = None, **fields: Any
     ) -> Any:
         method = self.methods[name]
         method.admit(self.engine.state)

@@ -64,6 +64,38 @@ async def test_each_task_of_a_batch_has_its_own_answer(port):
     assert (await port("GetTask", task_id=items[3].task_id)).title == "d"
 
 
+async def test_a_batch_shows_its_tasks_when_asked_to(port):
+    """T4, S5: as SubmitTask does, the first one for a repeated key."""
+    first = await port.submit("a", idempotency_key="k")
+    tasks = [{"title": "a", "idempotency_key": "k"}, {"title": ""}, {"title": "c", "tags": ["t"]}]
+    items = (await port("SubmitTasks", tasks=tasks, return_tasks=True)).items
+    assert (items[0].duplicate, items[0].task) == (True, first)
+    assert not items[1].HasField("task")
+    assert items[2].task == await port("GetTask", task_id=items[2].task_id)
+    items = (await port("SubmitTasks", tasks=tasks)).items
+    assert not any(item.HasField("task") for item in items)
+
+
+async def test_tasks_that_would_make_an_answer_too_large_are_left_out(port):
+    """S5, S7: who needs them asks alone."""
+    large = {"title": "x", "description": "ü" * 65_536}
+    items = (await port("SubmitTasks", tasks=[large] * 34, return_tasks=True)).items
+    assert [item.HasField("task") for item in items] == [True] * 31 + [False] * 3
+    assert all(item.task_id for item in items)
+
+
+async def test_a_refused_task_of_a_batch_says_all_that_a_call_would_say(port):
+    """S3, S5."""
+    first = await port.submit("a", idempotency_key="k")
+    await port("SetQueueLimits", kind="QUEUE_KIND_ORG", name="full", max_pending=1)
+    await port.submit("x", org_id="full")
+    tasks = [{"title": "b", "idempotency_key": "k"}, {"title": "y", "org_id": "full"}]
+    used, full = ((item.error) for item in (await port("SubmitTasks", tasks=tasks)).items)
+    assert (used.reason, used.metadata) == ("IDEMPOTENCY_KEY_REUSED", {"task_id": first.id})
+    assert not used.HasField("retry_after")
+    assert (full.reason, full.retry_after.seconds) == ("ORG_PENDING_LIMIT", 5)
+
+
 @pytest.mark.parametrize("count", [0, 1_001])
 async def test_a_batch_holds_one_to_a_thousand_tasks(port, count):
     """T4, S7."""

@@ -114,3 +114,22 @@ def test_a_refused_item_of_a_batch_is_the_error_a_call_would_raise():
     error = errors.from_item(item)
     assert isinstance(error, errors.InvalidArgument)
     assert error.fields == (("title", "text"),)
+
+
+def test_a_refused_item_keeps_what_its_reason_is_about_and_when_to_try_again():
+    """S3, S5."""
+    item = ItemError(
+        code=8, reason="ORG_PENDING_LIMIT", metadata={"org_id": "acme"}, retry_after={"nanos": 500_000_000}
+    )
+    error = errors.from_item(item)
+    assert isinstance(error, errors.Overloaded)
+    assert (error.metadata, error.retry_after) == ({"org_id": "acme"}, 0.5)
+
+
+def test_the_twin_of_an_error_is_equal_and_another():
+    """S3, S5."""
+    error = errors.InvalidArgument([("title", "text")])
+    twin = errors.twin(error)
+    assert twin is not error
+    assert type(twin) is errors.InvalidArgument
+    assert (twin.fields, twin.reason, str(twin)) == (error.fields, error.reason, str(error))

@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from fleetd_client import FleetClient, FleetClientSync, agents, errors, methods, tasks
+from fleetd_client import FleetClient, FleetClientSync, agents, deadletters, errors, methods, queues, tasks
 from fleetd_client.methods import METHODS, Repeat
 from fleetd_client.stubs import DISPATCHER, HEALTH
 
@@ -30,7 +30,7 @@ def test_every_unary_method_of_the_services_is_in_the_table_with_its_messages():
 
 def test_every_method_of_the_table_is_used_by_a_function_of_the_clients():
     """S2."""
-    source = inspect.getsource(tasks) + inspect.getsource(agents)
+    source = "".join(inspect.getsource(module) for module in (tasks, agents, deadletters, queues))
     names = [name for name, value in vars(methods).items() if isinstance(value, methods.Method)]
     assert [name for name in names if f"m.{name}," not in source] == []
 
@@ -52,9 +52,16 @@ def test_both_clients_offer_the_same_methods_with_the_same_signatures():
 def test_nothing_that_would_happen_twice_is_repeated_by_itself():
     """S2, T4."""
     never = {one.name for one in METHODS if one.repeat is Repeat.NEVER}
-    assert {"RetryTask", "TimeoutTask", "RestartAgent", "UpdateTask", "UnregisterAgent"} <= never
+    assert {
+        "RetryTask",
+        "ReplayDeadLetters",
+        "TimeoutTask",
+        "RestartAgent",
+        "UpdateTask",
+        "UnregisterAgent",
+    } <= never
     reads = {one.name for one in METHODS if one.repeat is Repeat.SAFE}
-    assert all(name.startswith(("Get", "List", "Wait")) for name in reads)
+    assert all(name.startswith(("Get", "List", "Wait", "Explain")) for name in reads)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fleetd_client import InvalidArgument, task
+from fleetd_client import InvalidArgument, task, tasks
 from fleetd_client import stubs as s
 from fleetd_client.agents import agent_page, claim_tasks, drain_agent
 from fleetd_client.payload import content, pack, unpack
@@ -37,6 +37,21 @@ def finish(plan, *answers):
         except StopIteration as done:
             return done.value, requests
     raise AssertionError("the plan asks for more")
+
+
+def test_every_option_of_a_task_reaches_its_field():
+    """T3."""
+    fields = {one.name for one in s.SubmitTaskRequest.DESCRIPTOR.fields} - {"title", "input"}
+    assert {name for name, _ in tasks._FIELDS.values()} == fields
+    assert {*tasks._FIELDS, "input", "content_type"} == set(tasks.TaskOptions.__annotations__)
+
+
+def test_an_option_that_there_is_not_is_refused_and_none_is_no_option():
+    """T3."""
+    with pytest.raises(TypeError, match="'prioritty', but description, org_id"):
+        task("t", prioritty="HIGH")
+    plain = task("t", idempotency_key="k")
+    assert task("t", idempotency_key="k", priority=None, tags=None, input=None, run_at=None) == plain
 
 
 def test_a_task_carries_what_it_was_given_in_the_words_of_the_wire():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fleetd.core.lanes import GroupKey, LaneBook, LaneKey, closure
+from fleetd.core.lanes import GroupKey, LaneBook, LaneKey
+from fleetd.core.limits import Gates, closure
 from fleetd.core.task import Mode
 
 
@@ -12,7 +13,7 @@ def key(*capabilities, org="o", priority=2, agent="", mode=Mode.PULL):
 
 @pytest.fixture
 def book():
-    book = LaneBook()
+    book = LaneBook(Gates(), 600_000)
     book.learn(1, key())
     book.learn(2, key(priority=3))
     book.learn(3, key("code"))

@@ -9,6 +9,7 @@ from fleetd.core import attendance as att
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun, Update
 from fleetd.core.ledger import Due, DueKind, Ledger
+from fleetd.core.limits import Gates
 from fleetd.core.settings import Rules
 from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Order, Priority, Spec, Status, Task
 from fleetd.core.timers import EndGraces, EndOffers, FireDue
@@ -64,7 +65,7 @@ def an_agent():
 
 
 def a_ledger(task):
-    ledger = Ledger(NOW, Rules(), {"agent": an_agent()}, lambda: 0.5)
+    ledger = Ledger(NOW, Rules(), {"agent": an_agent()}, Gates(), lambda: 0.5)
     ledger.adopt(task)
     ledger.specs[task.seq] = Spec("work")
     return ledger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from fleetd.core.task import Status, TaskFilter
-from fleetd.store import load, migrations, reads, transaction
+from fleetd.store import load, migrations, reads, retention, transaction
 
 BY_ROWID = "USING INTEGER PRIMARY KEY (rowid"
 BY_ID = "USING INDEX sqlite_autoindex_tasks_1 (id=?)"
@@ -26,10 +27,8 @@ HOT = {
     "load.RUNS": (load.RUNS, [f"{BY_ID}", "SEARCH r USING PRIMARY KEY (task_seq=? AND lease_epoch=?)"]),
     "load.SPECS": (load.SPECS, [f"{BY_ID}", f"SEARCH s {BY_ROWID}=?)"]),
     "load.CHECKPOINTS": (load.CHECKPOINTS, [f"{BY_ID}", f"SEARCH c {BY_ROWID}=?)"]),
-    "load.HEADS": (load.HEADS, ["SEARCH t USING INDEX tasks_queued (lane=?)"]),
-    "load.SPEC_PARTS": (load.SPEC_PARTS, [f"SEARCH task_specs {BY_ROWID}=?)"]),
-    "load.INPUT_PARTS": (load.INPUT_PARTS, [f"SEARCH task_inputs {BY_ROWID}=?)"]),
-    "load.CHECKPOINT_PARTS": (load.CHECKPOINT_PARTS, [f"SEARCH task_checkpoints {BY_ROWID}=?)"]),
+    "load.HEADS": (load.HEADS, ["SEARCH t USING INDEX tasks_queued (lane=? AND place>?)"]),
+    "load.PARTS": (load.PARTS, [f"SEARCH {table} {BY_ROWID}=?)" for table in "sic"]),
     "transaction.UPDATE_TASK": (transaction.UPDATE_TASK, [f"SEARCH tasks {BY_ROWID}=?)"]),
     "transaction.UPDATE_SPEC": (transaction.UPDATE_SPEC, [f"SEARCH task_specs {BY_ROWID}=?)"]),
     "transaction.FORGET_DUE": (transaction.FORGET_DUE, ["SEARCH due USING PRIMARY KEY (task_seq=?)"]),
@@ -39,6 +38,23 @@ HOT = {
     "reads.TASK_SEQ": (reads.TASK_SEQ, ["SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)"]),
     "reads.RUNS": (reads.RUNS, ["SEARCH r USING PRIMARY KEY (task_seq=?)"]),
     "reads.DUE": (reads.DUE, ["SCAN due USING INDEX due_by_time"]),
+    "reads.AHEAD": (reads.AHEAD, ["SEARCH tasks USING INDEX tasks_queued (lane=? AND place<?)"]),
+    "audit lines": (reads.audit_page("", "")[0], [f"SEARCH audits {BY_ROWID}<?)"]),
+    "audit lines about a target": (
+        reads.audit_page("", "t")[0],
+        ["SEARCH audits USING INDEX audits_by_target (target=? AND rowid<?)"],
+    ),
+    "audit lines of an action": (
+        reads.audit_page("a", "")[0],
+        ["SEARCH audits USING INDEX audits_by_action (action=? AND rowid<?)"],
+    ),
+    "audit lines of an action about a target": (
+        reads.audit_page("a", "t")[0],
+        ["SEARCH audits USING INDEX audits_by_target (target=? AND rowid<?)"],
+    ),
+    "retention.OVER": (retention.OVER, ["SEARCH tasks USING INDEX tasks_over (finished_at<?)"]),
+    "retention.DEAD": (retention.DEAD, ["SEARCH tasks USING INDEX tasks_dead (finished_at<?)"]),
+    "retention.FORGET_EVENTS": (retention.FORGET_EVENTS, [f"SEARCH events {BY_ROWID}<?)"]),
     "reads.EVENT_CUT": (reads.EVENT_CUT, [f"SEARCH events {BY_ROWID}>?)"]),
     "events by seq": (
         reads.event_page("NOT INDEXED", "agent_id = ?"),
@@ -55,6 +71,10 @@ LISTS = {
     "pending": (TaskFilter(statuses=frozenset({Status.PENDING})), f"SEARCH t {BY_ROWID}"),
     "one ended status": (
         TaskFilter(statuses=frozenset({Status.FAILED})),
+        "SEARCH t USING INDEX tasks_by_status (status=? AND rowid>? AND rowid<?)",
+    ),
+    "dead letters": (
+        TaskFilter(statuses=frozenset({Status.DEAD_LETTER}), dead_reason="POISON", finished_before=1),
         "SEARCH t USING INDEX tasks_by_status (status=? AND rowid>? AND rowid<?)",
     ),
     "parent": (
@@ -99,6 +119,16 @@ def test_a_hot_statement_uses_its_index(connection, name):
     assert "SCAN tasks" not in found
 
 
+@pytest.mark.parametrize("statement", retention.FORGET_TASKS)
+def test_a_task_is_forgotten_through_its_seq(connection, statement):
+    """D12"""
+    found = plan(connection, statement)
+
+    assert "SEARCH" in found
+    assert re.search(r"\((rowid|task_seq|seq)=\?\)", found)
+    assert not re.search(r"SCAN (?!json_each)", found)
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_walks_its_index_in_order(connection, name):
     """S7: pages examine a bounded number of rows"""
@@ -119,11 +149,16 @@ def test_lane_counts_come_from_the_index_of_queued_tasks_alone(connection):
     assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in found
 
 
+def test_delayed_tasks_are_counted_in_the_index_of_them_alone(connection):
+    """D10: a start with many delayed tasks reads none of them"""
+    assert plan(connection, reads.DELAYED) == "SCAN tasks USING INDEX tasks_delayed"
+
+
 def test_every_statement_on_tasks_is_looked_at():
     """A statement added to the hot modules must be added here too."""
     known = {statement for statement, _ in HOT.values()}
-    known |= {reads.LANES, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
-    for module in (load, reads, transaction):
+    known |= {reads.LANES, reads.DELAYED, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
+    for module in (load, reads, retention, transaction):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str) and not name.startswith("_") and " WHERE " in value:
                 assert value in known, f"{module.__name__}.{name}"

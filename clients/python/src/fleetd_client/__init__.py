@@ -6,6 +6,7 @@ from fleetd_client.context import Context
 from fleetd_client.errors import (
     Aborted,
     AlreadyExists,
+    ClientClosed,
     DeadlineExceeded,
     Denied,
     FailedPrecondition,
@@ -33,6 +34,7 @@ __all__ = [
     "AlreadyExists",
     "Artifact",
     "Cancelled",
+    "ClientClosed",
     "Context",
     "DeadlineExceeded",
     "Denied",

@@ -63,6 +63,22 @@ def drain_agent(agent_id: str, *, deadline: Span | None = None, reason: str = ""
     return ask(m.DRAIN_AGENT, request)
 
 
+def drain_agents(
+    id_pattern: str = "",
+    *,
+    labels: Mapping[str, str] | None = None,
+    deadline: Span | None = None,
+    reason: str = "",
+    dry_run: bool = False,
+) -> Plan[list[str]]:
+    """Drain every agent whose id and labels match patterns of * and ?; the ids found. dry_run only lists."""
+    request = s.DrainAgentsRequest(
+        id_pattern=id_pattern, labels=labels, deadline=duration(deadline), reason=reason, dry_run=dry_run
+    )
+    response = yield from ask(m.DRAIN_AGENTS, request)
+    return list(response.agent_ids)
+
+
 def undrain_agent(agent_id: str, *, reason: str = "") -> Plan[s.AgentRecord]:
     """Give the agent work again."""
     return ask(m.UNDRAIN_AGENT, s.UndrainAgentRequest(agent_id=agent_id, reason=reason))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
 
-from fleetd_client import agents, tasks
+from fleetd_client import agents, deadletters, queues, tasks
 from fleetd_client.channel import DEFAULT_ADDRESS, open_channel, target
-from fleetd_client.errors import from_rpc
+from fleetd_client.coalescing import Coalescer
+from fleetd_client.errors import FleetError, from_rpc
+from fleetd_client.joint import JOINTS, Joint
 from fleetd_client.link import Link
 from fleetd_client.methods import WATCH_EVENTS_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
@@ -61,7 +63,8 @@ class FleetClient:
     Speaks to the daemon at `host:port` or `unix:PATH`; use it in one event loop, as `async with FleetClient(...)`, or close it.
 
     Every call ends within `timeout` seconds, tries included (waiting methods add what they wait for); what may be repeated is
-    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors.
+    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors. Submissions, and reports of one agent, that are
+    made while another is under way travel together in the next call.
     """
 
     submit = _verb(tasks.submit)
@@ -79,12 +82,26 @@ class FleetClient:
     update = _verb(tasks.update)
     events = _pages(tasks.event_page)
     lineage = _verb(tasks.lineage)
+    explain = _verb(tasks.explain)
+
+    dead_letters = _pages(deadletters.dead_letter_page)
+    dead_letter = _verb(deadletters.dead_letter)
+    replay_dead_letters = _verb(deadletters.replay_dead_letters)
+    discard_dead_letters = _verb(deadletters.discard_dead_letters)
+    purge_dead_letters = _verb(deadletters.purge_dead_letters)
+
+    pause_queue = _verb(queues.pause_queue)
+    resume_queue = _verb(queues.resume_queue)
+    set_queue_limits = _verb(queues.set_queue_limits)
+    queue_limits = _pages(queues.queue_limits_page)
+    audits = _pages(queues.audit_page)
 
     list_agents = _pages(agents.agent_page)
     get_agent = _verb(agents.agent)
     agent_load = _verb(agents.agent_load)
     workload = _pages(agents.workload_page)
     drain_agent = _verb(agents.drain_agent)
+    drain_agents = _verb(agents.drain_agents)
     undrain_agent = _verb(agents.undrain_agent)
     stop_agent = _verb(agents.stop_agent)
     start_agent = _verb(agents.start_agent)
@@ -112,6 +129,7 @@ class FleetClient:
         self._attached = False
         self._link: Link | None = None
         self._callables: dict[str, Any] = {}
+        self._coalescers: dict[Hashable, Coalescer] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -122,7 +140,10 @@ class FleetClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; the next call would open it again."""
+        """Close the connection; calls that wait to travel together raise ClientClosed. The next call would open it again."""
+        coalescers, self._coalescers = self._coalescers, {}
+        for coalescer in coalescers.values():
+            coalescer.close()
         if not self._attached:
             return
         await self._cross(self._close_channel())
@@ -166,12 +187,29 @@ class FleetClient:
 
     async def _send(self, call: Call) -> Any:
         tries = Tries(call, self._timeout, time.monotonic())
+        joint = JOINTS.get(call.method.name)
         while True:
+            left = tries.left(time.monotonic())
             try:
-                return await self._cross(self._unary(call, tries.left(time.monotonic())))
-            except grpc.aio.AioRpcError as raised:
-                error = from_rpc(raised)
+                if joint is None:
+                    return await self._try(call, left)
+                return await self._coalescer(joint, joint.key(call.request)).ride(call.request, left)
+            except FleetError as raised:
+                error = raised
             await self._sleep(tries.wait_after(error, time.monotonic()))
+
+    def _coalescer(self, joint: Joint, key: Hashable) -> Coalescer:
+        coalescer = self._coalescers.get(key)
+        if coalescer is None:
+            coalescer = Coalescer(joint, self._try, lambda: self._coalescers.pop(key, None))
+            self._coalescers[key] = coalescer
+        return coalescer
+
+    async def _try(self, call: Call, timeout: float) -> Any:
+        try:
+            return await self._cross(self._unary(call, timeout))
+        except grpc.aio.AioRpcError as raised:
+            raise from_rpc(raised) from None
 
     async def _unary(self, call: Call, timeout: float) -> Any:
         method = call.method

@@ -15,6 +15,7 @@ FleetError
 ├── DeadlineExceeded     nobody knows whether it happened
 ├── Denied               get other credentials
 ├── Unimplemented        the daemon does not know the method: versions differ
+├── ClientClosed         the program closed this client while the call waited: open another
 └── Internal             a defect of the daemon
 """
 
@@ -112,6 +113,13 @@ class Unimplemented(FleetError):
     """The daemon does not know this method."""
 
 
+class ClientClosed(FleetError):
+    """The client was closed while the call waited; what had been sent may have been done."""
+
+    def __init__(self) -> None:
+        super().__init__("CLIENT_CLOSED", "the client was closed while the call waited")
+
+
 class Internal(FleetError):
     """A defect of the daemon; its log holds the cause under metadata["incident"]."""
 
@@ -162,7 +170,7 @@ def from_rpc(error: Any) -> FleetError:
         elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             retry = error_details_pb2.RetryInfo()
             detail.Unpack(retry)
-            retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+            retry_after = _seconds(retry.retry_delay)
         elif detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
             bad = error_details_pb2.BadRequest()
             detail.Unpack(bad)
@@ -173,7 +181,19 @@ def from_rpc(error: Any) -> FleetError:
 def from_item(error: ItemError) -> FleetError:
     """The typed error of one refused item of a batch."""
     fields = [(one.field, one.description) for one in error.fields]
-    return build(error.code, error.reason, error.message, fields=fields)
+    retry_after = _seconds(error.retry_after) if error.HasField("retry_after") else None
+    return build(error.code, error.reason, error.message, error.metadata, retry_after, fields)
+
+
+def twin(error: FleetError) -> FleetError:
+    """The same error as an object of its own: each caller that raises one adds its traceback to it."""
+    other = type(error).__new__(type(error), *error.args)
+    other.__dict__.update(error.__dict__)
+    return other
+
+
+def _seconds(wire: Any) -> float:
+    return float(wire.seconds + wire.nanos / 1e9)
 
 
 def _details(error: Any) -> Sequence[Any]:

@@ -69,6 +69,29 @@ LIST_EVENTS = _dispatcher("ListEvents", s.ListEventsRequest, s.ListEventsRespons
 GET_TASK_LINEAGE = _dispatcher(
     "GetTaskLineage", s.GetTaskLineageRequest, s.GetTaskLineageResponse, Repeat.SAFE
 )
+EXPLAIN_TASK = _dispatcher("ExplainTask", s.ExplainTaskRequest, s.ExplainTaskResponse, Repeat.SAFE)
+LIST_DEAD_LETTERS = _dispatcher(
+    "ListDeadLetters", s.ListDeadLettersRequest, s.ListDeadLettersResponse, Repeat.SAFE
+)
+GET_DEAD_LETTER = _dispatcher("GetDeadLetter", s.GetDeadLetterRequest, s.DeadLetter, Repeat.SAFE)
+# What was dealt with the first time would be refused the second time.
+REPLAY_DEAD_LETTERS = _dispatcher(
+    "ReplayDeadLetters", s.ReplayDeadLettersRequest, s.ReplayDeadLettersResponse, Repeat.NEVER
+)
+DISCARD_DEAD_LETTERS = _dispatcher(
+    "DiscardDeadLetters", s.DiscardDeadLettersRequest, s.DiscardDeadLettersResponse, Repeat.NEVER
+)
+# The second answer would count less.
+PURGE_DEAD_LETTERS = _dispatcher(
+    "PurgeDeadLetters", s.PurgeDeadLettersRequest, s.PurgeDeadLettersResponse, Repeat.NEVER
+)
+PAUSE_QUEUE = _dispatcher("PauseQueue", s.PauseQueueRequest, s.QueueLimits, Repeat.IDEMPOTENT)
+RESUME_QUEUE = _dispatcher("ResumeQueue", s.ResumeQueueRequest, s.QueueLimits, Repeat.IDEMPOTENT)
+SET_QUEUE_LIMITS = _dispatcher("SetQueueLimits", s.SetQueueLimitsRequest, s.QueueLimits, Repeat.IDEMPOTENT)
+LIST_QUEUE_LIMITS = _dispatcher(
+    "ListQueueLimits", s.ListQueueLimitsRequest, s.ListQueueLimitsResponse, Repeat.SAFE
+)
+LIST_AUDITS = _dispatcher("ListAudits", s.ListAuditsRequest, s.ListAuditsResponse, Repeat.SAFE)
 # Claims always carry a request_id; reports and registrations repeat to the same answer.
 CLAIM_TASKS = _dispatcher("ClaimTasks", s.ClaimTasksRequest, s.ClaimTasksResponse, Repeat.IDEMPOTENT)
 REPORT_TASKS = _dispatcher("ReportTasks", s.ReportTasksRequest, s.ReportTasksResponse, Repeat.IDEMPOTENT)
@@ -85,6 +108,7 @@ STOP_AGENT = _dispatcher("StopAgent", s.StopAgentRequest, s.AgentRecord, Repeat.
 START_AGENT = _dispatcher("StartAgent", s.StartAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
 DRAIN_AGENT = _dispatcher("DrainAgent", s.DrainAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
 UNDRAIN_AGENT = _dispatcher("UndrainAgent", s.UndrainAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
+DRAIN_AGENTS = _dispatcher("DrainAgents", s.DrainAgentsRequest, s.DrainAgentsResponse, Repeat.IDEMPOTENT)
 
 GET_STATUS = _health("GetStatus", s.GetStatusRequest, s.GetStatusResponse)
 LIST_AGENTS = _health("ListAgents", s.ListAgentsRequest, s.ListAgentsResponse)

@@ -48,6 +48,9 @@ PROGRESS_SECONDS = 0.5
 # A daemon that named no interval must not be flooded.
 SHORTEST_INTERVAL = 0.05
 NEVER = float("inf")
+# Looked up once: a busy agent takes thousands of acknowledgements a second, and the generated enums are slow to ask.
+LEASE_LOST = ReportResult.REPORT_RESULT_LEASE_LOST
+REJECTED = ReportResult.REPORT_RESULT_REJECTED
 
 Key: TypeAlias = tuple[str, int]
 Why = Literal["cancel", "timeout", "release", "lost", "uncertain"]
@@ -273,9 +276,10 @@ class Session:
             return []
         if report is not None:
             held.reports.remove(ack.report_id)
-        if ack.result == ReportResult.REPORT_RESULT_LEASE_LOST:
+        result = ack.result
+        if result == LEASE_LOST:
             return self._lose([key])
-        if ack.result == ReportResult.REPORT_RESULT_REJECTED:
+        if result == REJECTED:
             log.warning("word of task %s rejected: %s", ack.task_id, ack.message)
             if report is not None and ack.report_id == held.last_report:
                 self._say_less(held, report, ack.message)

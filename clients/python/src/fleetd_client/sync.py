@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 
-from fleetd_client import agents, tasks
+from fleetd_client import agents, deadletters, queues, tasks
 from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
 from fleetd_client.client import DEFAULT_TIMEOUT
-from fleetd_client.errors import from_rpc
+from fleetd_client.coalescing_sync import CoalescerSync
+from fleetd_client.errors import FleetError, from_rpc
+from fleetd_client.joint import JOINTS, Joint
 from fleetd_client.methods import WATCH_EVENTS_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
 from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
@@ -67,12 +70,26 @@ class FleetClientSync:
     update = _verb(tasks.update)
     events = _pages(tasks.event_page)
     lineage = _verb(tasks.lineage)
+    explain = _verb(tasks.explain)
+
+    dead_letters = _pages(deadletters.dead_letter_page)
+    dead_letter = _verb(deadletters.dead_letter)
+    replay_dead_letters = _verb(deadletters.replay_dead_letters)
+    discard_dead_letters = _verb(deadletters.discard_dead_letters)
+    purge_dead_letters = _verb(deadletters.purge_dead_letters)
+
+    pause_queue = _verb(queues.pause_queue)
+    resume_queue = _verb(queues.resume_queue)
+    set_queue_limits = _verb(queues.set_queue_limits)
+    queue_limits = _pages(queues.queue_limits_page)
+    audits = _pages(queues.audit_page)
 
     list_agents = _pages(agents.agent_page)
     get_agent = _verb(agents.agent)
     agent_load = _verb(agents.agent_load)
     workload = _pages(agents.workload_page)
     drain_agent = _verb(agents.drain_agent)
+    drain_agents = _verb(agents.drain_agents)
     undrain_agent = _verb(agents.undrain_agent)
     stop_agent = _verb(agents.stop_agent)
     start_agent = _verb(agents.start_agent)
@@ -97,6 +114,9 @@ class FleetClientSync:
         self._channel = open_sync_channel(address) if channel is None else channel
         self._timeout = seconds(timeout)
         self._sleep = sleep
+        self._callables: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._coalescers: dict[Hashable, CoalescerSync] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -107,6 +127,11 @@ class FleetClientSync:
         self.close()
 
     def close(self) -> None:
+        """Close the connection; calls that wait to travel together raise ClientClosed."""
+        with self._lock:
+            coalescers = tuple(self._coalescers.values())
+        for coalescer in coalescers:
+            coalescer.close()
         self._channel.close()
 
     def perform(self, plan: Plan[R]) -> R:
@@ -141,16 +166,41 @@ class FleetClientSync:
             self._sleep(watch.wait_after(error))
 
     def _send(self, call: Call) -> Any:
-        method = call.method
-        send = self._channel.unary_unary(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
-        )
         tries = Tries(call, self._timeout, time.monotonic())
+        joint = JOINTS.get(call.method.name)
         while True:
+            left = tries.left(time.monotonic())
             try:
-                return send(call.request, timeout=tries.left(time.monotonic()))
-            except grpc.RpcError as raised:
-                error = from_rpc(raised)
+                return self._try(call, left) if joint is None else self._ride(joint, call, left)
+            except FleetError as raised:
+                error = raised
             self._sleep(tries.wait_after(error, time.monotonic()))
+
+    def _ride(self, joint: Joint, call: Call, timeout: float) -> Any:
+        key = joint.key(call.request)
+        with self._lock:
+            coalescer = self._coalescers.get(key)
+            if coalescer is None:
+                coalescer = self._coalescers[key] = CoalescerSync(joint, self._try)
+            coalescer.riders += 1
+        try:
+            return coalescer.ride(call.request, timeout)
+        finally:
+            with self._lock:
+                coalescer.riders -= 1
+                if not coalescer.riders:
+                    del self._coalescers[key]
+
+    def _try(self, call: Call, timeout: float) -> Any:
+        method = call.method
+        send = self._callables.get(method.path)
+        if send is None:
+            send = self._callables[method.path] = self._channel.unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        try:
+            return send(call.request, timeout=timeout)
+        except grpc.RpcError as raised:
+            raise from_rpc(raised) from None

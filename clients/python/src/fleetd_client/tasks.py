@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
@@ -103,36 +103,61 @@ class Submitted:
     error: FleetError | None
 
 
+def _priority(value: str | int | None) -> Any:
+    return number(s.Priority, "PRIORITY", value, "priority")
+
+
+# How each option becomes a field; absent ones cost nothing (a process submits thousands a second).
+_FIELDS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
+    "description": ("description", None),
+    "org_id": ("org_id", None),
+    "task_type": ("task_type", None),
+    "metadata": ("metadata", None),
+    "tags": ("tags", None),
+    "labels": ("labels", None),
+    "priority": ("priority", _priority),
+    "capabilities": ("required_capabilities", None),
+    "execution_mode": (
+        "execution_mode",
+        lambda value: number(s.ExecutionMode, "EXECUTION_MODE", value, "execution_mode"),
+    ),
+    "max_attempts": ("max_attempts", None),
+    "retry_policy": ("retry_policy", None),
+    "run_at": ("run_at", lambda value: timestamp("run_at", value)),
+    "timeout": ("timeout", duration),
+    "schedule_to_start": ("schedule_to_start", duration),
+    "deadline": ("deadline", lambda value: timestamp("deadline", value)),
+    "estimated_duration": ("estimated_duration", duration),
+    "parent_task_id": ("parent_task_id", None),
+    "external_ref": ("external_ref", None),
+    "idempotency_key": ("idempotency_key", None),
+    "traceparent": ("traceparent", None),
+    "exclusive": ("exclusive", None),
+    "agent_id": ("agent_id", None),
+}
+
+
 def task(title: str, **options: Unpack[TaskOptions]) -> s.SubmitTaskRequest:
-    """A task to submit, with an idempotency key of its own unless one is given."""
-    return s.SubmitTaskRequest(
-        title=title,
-        description=options.get("description", ""),
-        org_id=options.get("org_id", ""),
-        task_type=options.get("task_type", ""),
-        input=pack(options.get("input"), options.get("content_type", "")),
-        metadata=options.get("metadata"),
-        tags=options.get("tags"),
-        labels=options.get("labels"),
-        priority=_priority(options.get("priority")),
-        required_capabilities=options.get("capabilities"),
-        execution_mode=number(
-            s.ExecutionMode, "EXECUTION_MODE", options.get("execution_mode"), "execution_mode"
-        ),
-        max_attempts=options.get("max_attempts", 0),
-        retry_policy=options.get("retry_policy"),
-        run_at=timestamp("run_at", options.get("run_at")),
-        timeout=duration(options.get("timeout")),
-        schedule_to_start=duration(options.get("schedule_to_start")),
-        deadline=timestamp("deadline", options.get("deadline")),
-        estimated_duration=duration(options.get("estimated_duration")),
-        parent_task_id=options.get("parent_task_id", ""),
-        external_ref=options.get("external_ref", ""),
-        idempotency_key=options.get("idempotency_key") or uuid.uuid4().hex,
-        traceparent=options.get("traceparent", ""),
-        exclusive=options.get("exclusive", False),
-        agent_id=options.get("agent_id", ""),
-    )
+    """A task to submit, with an idempotency key of its own unless one is given. Raises TypeError for an option that there is not."""
+    fields: dict[str, Any] = {
+        "title": title,
+        "input": pack(options.pop("input", None), options.pop("content_type", "")),
+    }
+    for name, value in options.items():
+        known = _FIELDS.get(name)
+        if known is None:
+            raise TypeError(f"a task has no {name!r}, but {', '.join(TaskOptions.__annotations__)}")
+        if value is not None:
+            field, convert = known
+            fields[field] = value if convert is None else convert(value)
+    if not fields.get("idempotency_key"):
+        fields["idempotency_key"] = new_key()
+    return s.SubmitTaskRequest(**fields)
+
+
+def new_key() -> str:
+    """128 random bits, which nobody else has."""
+    return os.urandom(16).hex()
 
 
 def submit(title: str, **options: Unpack[TaskOptions]) -> Plan[s.Task]:
@@ -286,6 +311,11 @@ def lineage(task_id: str) -> Plan[list[s.LineageEdge]]:
     return list(response.edges)
 
 
+def explain(task_id: str) -> Plan[s.ExplainTaskResponse]:
+    """Why a task is not running: reason codes with numbers, and one sentence."""
+    return ask(m.EXPLAIN_TASK, s.ExplainTaskRequest(task_id=task_id))
+
+
 def event_filter(match: EventMatch) -> s.EventFilter:
     return s.EventFilter(
         task_id=match.get("task_id", ""),
@@ -312,16 +342,12 @@ def _task_filter(match: TaskMatch) -> s.TaskFilter:
     )
 
 
-def _priority(value: str | int | None) -> Any:
-    return number(s.Priority, "PRIORITY", value, "priority")
-
-
 def _batches(tasks: Iterable[s.SubmitTaskRequest]) -> Iterable[list[s.SubmitTaskRequest]]:
     batch: list[s.SubmitTaskRequest] = []
     size = 0
     for one in tasks:
         if not one.idempotency_key:
-            one.idempotency_key = uuid.uuid4().hex
+            one.idempotency_key = new_key()
         its = one.ByteSize()
         if batch and (len(batch) == BATCH_ITEMS or size + its > BATCH_BYTES):
             yield batch

@@ -25,6 +25,7 @@ CREATE TABLE tasks (
     status              INTEGER NOT NULL,
     priority            INTEGER NOT NULL,
     lane                INTEGER NOT NULL,
+    place               INTEGER NOT NULL,
     queued              INTEGER NOT NULL,
     mode                INTEGER NOT NULL,
     mode_source         INTEGER NOT NULL,
@@ -38,6 +39,8 @@ CREATE TABLE tasks (
     attempt             INTEGER NOT NULL,
     max_attempts        INTEGER NOT NULL,
     losses              INTEGER NOT NULL,
+    replays             INTEGER NOT NULL,
+    dead_reason         TEXT NOT NULL,
     progress            INTEGER NOT NULL,
     progress_message    TEXT NOT NULL,
     progress_at         INTEGER NOT NULL,
@@ -60,15 +63,20 @@ CREATE TABLE tasks (
 );
 
 -- The queue: claims and lane heads.
-CREATE INDEX tasks_queued ON tasks (lane) WHERE queued = 1;
+CREATE INDEX tasks_queued ON tasks (lane, place) WHERE queued = 1;
+-- PENDING without a place (delays, waits between attempts): counted by org at every start.
+CREATE INDEX tasks_delayed ON tasks (org_id) WHERE status = 1 AND queued = 0;
 -- ASSIGNED and RUNNING: what an agent holds, and recovery.
-CREATE INDEX tasks_live ON tasks (agent_id) WHERE status IN (2, 3);
+CREATE INDEX tasks_live ON tasks (agent_id) WHERE status BETWEEN 2 AND 3;
 -- Everything but the states that nearly every task passes through: lists by status.
 CREATE INDEX tasks_by_status ON tasks (status) WHERE status > 4;
+-- COMPLETED, FAILED, CANCELLED, and apart from them DEAD_LETTER and DISCARDED, which are kept longer: retention.
+CREATE INDEX tasks_over ON tasks (finished_at) WHERE status BETWEEN 4 AND 6;
+CREATE INDEX tasks_dead ON tasks (finished_at) WHERE status BETWEEN 8 AND 9;
 CREATE UNIQUE INDEX tasks_by_key ON tasks (org_id, idempotency_key) WHERE idempotency_key <> '';
 -- PENDING, ASSIGNED, RUNNING, BLOCKED: an external reference is free again once its task is terminal.
 CREATE UNIQUE INDEX tasks_by_open_ref ON tasks (org_id, external_ref)
-    WHERE external_ref <> '' AND status IN (1, 2, 3, 7);
+    WHERE external_ref <> '' AND (status <= 3 OR status = 7);
 CREATE INDEX tasks_by_ref ON tasks (external_ref) WHERE external_ref <> '';
 CREATE INDEX tasks_by_parent ON tasks (parent_id) WHERE parent_id <> '';
 
@@ -140,6 +148,29 @@ CREATE TABLE lanes (
     agent        TEXT NOT NULL,
     UNIQUE (org_id, capabilities, mode, priority, agent)
 );
+
+-- What operators set for an org or a capability; 0 = no limit.
+CREATE TABLE limits (
+    kind        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    weight      REAL NOT NULL,
+    max_running INTEGER NOT NULL,
+    max_pending INTEGER NOT NULL,
+    paused      INTEGER NOT NULL,
+    reason      TEXT NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+
+CREATE TABLE audits (
+    id     INTEGER PRIMARY KEY,
+    at     INTEGER NOT NULL,
+    actor  TEXT NOT NULL,
+    action TEXT NOT NULL,
+    target TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+CREATE INDEX audits_by_target ON audits (target);
+CREATE INDEX audits_by_action ON audits (action);
 
 CREATE TABLE lineage (
     id           INTEGER PRIMARY KEY,

@@ -113,6 +113,61 @@ class DispatcherStub(object):
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.GetTaskLineageRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.GetTaskLineageResponse.FromString,
                 _registered_method=True)
+        self.ExplainTask = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ExplainTask',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ExplainTaskRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ExplainTaskResponse.FromString,
+                _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ListDeadLetters',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.GetDeadLetter = channel.unary_unary(
+                '/fleet.v1.Dispatcher/GetDeadLetter',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.GetDeadLetterRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DeadLetter.FromString,
+                _registered_method=True)
+        self.ReplayDeadLetters = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ReplayDeadLetters',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ReplayDeadLettersRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ReplayDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.DiscardDeadLetters = channel.unary_unary(
+                '/fleet.v1.Dispatcher/DiscardDeadLetters',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.DiscardDeadLettersRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DiscardDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.PurgeDeadLetters = channel.unary_unary(
+                '/fleet.v1.Dispatcher/PurgeDeadLetters',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.PurgeDeadLettersRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.PurgeDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.PauseQueue = channel.unary_unary(
+                '/fleet.v1.Dispatcher/PauseQueue',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.PauseQueueRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.FromString,
+                _registered_method=True)
+        self.ResumeQueue = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ResumeQueue',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ResumeQueueRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.FromString,
+                _registered_method=True)
+        self.SetQueueLimits = channel.unary_unary(
+                '/fleet.v1.Dispatcher/SetQueueLimits',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.SetQueueLimitsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.FromString,
+                _registered_method=True)
+        self.ListQueueLimits = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ListQueueLimits',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListQueueLimitsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListQueueLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListAudits = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ListAudits',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListAuditsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListAuditsResponse.FromString,
+                _registered_method=True)
         self.Claim = channel.stream_stream(
                 '/fleet.v1.Dispatcher/Claim',
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ClaimRequest.SerializeToString,
@@ -167,6 +222,11 @@ class DispatcherStub(object):
                 '/fleet.v1.Dispatcher/UndrainAgent',
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.UndrainAgentRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_agent__pb2.Agent.FromString,
+                _registered_method=True)
+        self.DrainAgents = channel.unary_unary(
+                '/fleet.v1.Dispatcher/DrainAgents',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsResponse.FromString,
                 _registered_method=True)
 
 
@@ -282,6 +342,83 @@ class DispatcherServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTask(self, request, context):
+        """Why a task is not running: reason codes with numbers, and one sentence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeadLetters(self, request, context):
+        """Dead letters, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDeadLetter(self, request, context):
+        """One dead letter with every attempt. NOT_FOUND, reason DEAD_LETTER_NOT_FOUND, when the task is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeadLetters(self, request, context):
+        """Puts dead letters back at the end of the queue with fresh attempts, each at most 3 times (then FAILED_PRECONDITION, reason REPLAY_LIMIT).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardDeadLetters(self, request, context):
+        """Throws dead letters away; they stay readable until retention takes them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeDeadLetters(self, request, context):
+        """Deletes dead letters and discarded tasks older than an age, for good.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseQueue(self, request, context):
+        """Lets no further task of an org, or with a capability, begin. What runs goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeQueue(self, request, context):
+        """Lets them begin again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetQueueLimits(self, request, context):
+        """Sets share and limits of an org or a capability.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueueLimits(self, request, context):
+        """Every org and capability that has a rule or a running task, and every org that has a waiting one; by kind and name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudits(self, request, context):
+        """What operators did, newest first; each line was written before the act.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Claim(self, request_iterator, context):
         """The agent stream: leases and orders one way, words and heartbeats the other. docs/agent-protocol.md tells the rules.
         """
@@ -354,6 +491,13 @@ class DispatcherServicer(object):
 
     def UndrainAgent(self, request, context):
         """Give it work again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainAgents(self, request, context):
+        """Drains every agent that matches, by pattern of ids or labels.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -437,6 +581,61 @@ def add_DispatcherServicer_to_server(servicer, server):
                     request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.GetTaskLineageRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_dispatcher__pb2.GetTaskLineageResponse.SerializeToString,
             ),
+            'ExplainTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTask,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ExplainTaskRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ExplainTaskResponse.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'GetDeadLetter': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDeadLetter,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.GetDeadLetterRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.DeadLetter.SerializeToString,
+            ),
+            'ReplayDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeadLetters,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ReplayDeadLettersRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ReplayDeadLettersResponse.SerializeToString,
+            ),
+            'DiscardDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardDeadLetters,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DiscardDeadLettersRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.DiscardDeadLettersResponse.SerializeToString,
+            ),
+            'PurgeDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDeadLetters,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.PurgeDeadLettersRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.PurgeDeadLettersResponse.SerializeToString,
+            ),
+            'PauseQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseQueue,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.PauseQueueRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.SerializeToString,
+            ),
+            'ResumeQueue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeQueue,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ResumeQueueRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.SerializeToString,
+            ),
+            'SetQueueLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQueueLimits,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.SetQueueLimitsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.SerializeToString,
+            ),
+            'ListQueueLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueueLimits,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListQueueLimitsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListQueueLimitsResponse.SerializeToString,
+            ),
+            'ListAudits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudits,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListAuditsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListAuditsResponse.SerializeToString,
+            ),
             'Claim': grpc.stream_stream_rpc_method_handler(
                     servicer.Claim,
                     request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ClaimRequest.FromString,
@@ -491,6 +690,11 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.UndrainAgent,
                     request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.UndrainAgentRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_agent__pb2.Agent.SerializeToString,
+            ),
+            'DrainAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainAgents,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -911,6 +1115,303 @@ class Dispatcher(object):
             _registered_method=True)
 
     @staticmethod
+    def ExplainTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ExplainTask',
+            fleet_dot_v1_dot_dispatcher__pb2.ExplainTaskRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ExplainTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ListDeadLetters',
+            fleet_dot_v1_dot_dispatcher__pb2.ListDeadLettersRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDeadLetter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/GetDeadLetter',
+            fleet_dot_v1_dot_dispatcher__pb2.GetDeadLetterRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.DeadLetter.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ReplayDeadLetters',
+            fleet_dot_v1_dot_dispatcher__pb2.ReplayDeadLettersRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ReplayDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/DiscardDeadLetters',
+            fleet_dot_v1_dot_dispatcher__pb2.DiscardDeadLettersRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.DiscardDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/PurgeDeadLetters',
+            fleet_dot_v1_dot_dispatcher__pb2.PurgeDeadLettersRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.PurgeDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/PauseQueue',
+            fleet_dot_v1_dot_dispatcher__pb2.PauseQueueRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeQueue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ResumeQueue',
+            fleet_dot_v1_dot_dispatcher__pb2.ResumeQueueRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQueueLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/SetQueueLimits',
+            fleet_dot_v1_dot_dispatcher__pb2.SetQueueLimitsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.QueueLimits.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueueLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ListQueueLimits',
+            fleet_dot_v1_dot_dispatcher__pb2.ListQueueLimitsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ListQueueLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ListAudits',
+            fleet_dot_v1_dot_dispatcher__pb2.ListAuditsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ListAuditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Claim(request_iterator,
             target,
             options=(),
@@ -1197,6 +1698,33 @@ class Dispatcher(object):
             '/fleet.v1.Dispatcher/UndrainAgent',
             fleet_dot_v1_dot_dispatcher__pb2.UndrainAgentRequest.SerializeToString,
             fleet_dot_v1_dot_agent__pb2.Agent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/DrainAgents',
+            fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
+from fleetd_client.cli import exit_codes
 from fleetd_client.cli.columns import AGENT
 from fleetd_client.cli.flags import Reason, pairs, span
 from fleetd_client.cli.invocation import Invocation, command
@@ -74,13 +76,51 @@ async def get(run: Invocation, agent_id: AgentId) -> None:
     run.printer.one(await run.client.get_agent(agent_id), AGENT)
 
 
-async def drain(run: Invocation, agent_id: AgentId, deadline: Deadline = None, reason: Reason = "") -> None:
+async def drain(
+    run: Invocation,
+    agent_id: Annotated[str, typer.Argument(metavar="AGENT", help="Name of the agent.")] = "",
+    match: Annotated[
+        str, typer.Option(metavar="PATTERN", help="All whose names match, with * and ?, as 'build-*'.")
+    ] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=PATTERN", help="All whose label matches, as zone=eu-*. Can be passed multiple times."
+        ),
+    ] = None,
+    deadline: Deadline = None,
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list those that match.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> int:
     """
-    Let an agent finish what it runs and give it no more.
+    Let agents finish what they run and give them no more.
 
     Example: fleetctl agents drain coder-1 --deadline 10m --reason "kernel update"
     """
-    run.printer.one(await run.client.drain_agent(agent_id, deadline=deadline, reason=reason), AGENT)
+    if bool(agent_id) == bool(match or label):
+        raise typer.BadParameter("either a name, or --match and --label", param_hint="AGENT")
+    if agent_id and not dry_run:
+        run.printer.one(await run.client.drain_agent(agent_id, deadline=deadline, reason=reason), AGENT)
+        return exit_codes.OK
+    labels = pairs(label)
+    pattern = agent_id or match
+    if not dry_run and not yes:
+        count = len(await run.client.drain_agents(pattern, labels=labels, dry_run=True))
+        if count and not sys.stdin.isatty():
+            run.say(f"fleetctl: {count} agents match; pass --yes, nobody is at a terminal to be asked")
+            return exit_codes.USAGE
+        if count:
+            typer.confirm(f"Drain {count} agents?", abort=True, err=True)
+    found = await run.client.drain_agents(
+        pattern, labels=labels, deadline=deadline, reason=reason, dry_run=dry_run
+    )
+    if run.printer.for_people:
+        for one in found:
+            run.printer.raw(one)
+    else:
+        run.printer.one({"agentIds": found}, ())
+    return exit_codes.OK
 
 
 async def undrain(run: Invocation, agent_id: AgentId, reason: Reason = "") -> None:

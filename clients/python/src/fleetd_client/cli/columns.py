@@ -135,6 +135,60 @@ EVENT = (
     Column("ORG", _field("org_id"), WIDE),
 )
 
+DEAD_LETTER = (
+    Column("ID", _field("id")),
+    Column("CAUSE", _field("reason")),
+    Column("TITLE", _field("title"), free=True),
+    Column("ERROR", _error, free=True),
+    Column("REPLAYS", lambda entry, _: str(entry.replay_count), right=True),
+    Column("DEAD SINCE", _when("last_time")),
+    Column("ORG", _field("org_id"), WIDE),
+    Column("TYPE", _field("task_type"), WIDE),
+    Column("SUBMITTED", _when("first_time"), WIDE),
+    Column("NEXT RETRY", _when("next_retry_at"), WIDE),
+)
+
+QUEUE_LIMITS = (
+    Column("KIND", lambda limits, _: name(s.QueueKind, "QUEUE_KIND", limits.kind)),
+    Column("NAME", _field("name")),
+    Column("RUNNING", lambda limits, _: _of(limits.running, limits.max_running), right=True),
+    Column("PENDING", lambda limits, _: _pending(limits), right=True),
+    Column("WEIGHT", lambda limits, _: f"{limits.weight:g}", right=True),
+    Column("PAUSED", lambda limits, _: "PAUSED" if limits.paused else ""),
+    Column("WHY", _field("reason"), free=True),
+)
+
+AUDIT = (
+    Column("TIME", lambda line, _: clock(line.time)),
+    Column("ACTOR", _field("actor")),
+    Column("ACTION", _field("action")),
+    Column("TARGET", _field("target"), free=True),
+    Column("REASON", _field("reason"), free=True),
+    Column("ID", _field("id"), WIDE),
+)
+
+EXPLANATION = (
+    Column("TASK", _field("task_id")),
+    Column("STATUS", lambda answer, _: status(answer)),
+    Column("WHY", _field("sentence")),
+    Column("UNSCHEDULABLE", _when("unschedulable_since")),
+)
+
+REASON = (
+    Column("CODE", _field("code")),
+    Column("TEXT", _field("text"), free=True),
+    Column("NUMBERS", lambda reason, _: _pairs(reason.numbers)),
+)
+
+
+def _of(number: int, limit: int) -> str:
+    return f"{number}/{limit}" if limit else str(number)
+
+
+def _pending(limits: Any) -> str:
+    """Waiting tasks; capabilities do not count them."""
+    return _of(limits.pending, limits.max_pending) if limits.kind == s.QueueKind.QUEUE_KIND_ORG else ""
+
 
 def _checkpoint(task: Any) -> str:
     if not task.HasField("checkpoint"):

@@ -44,8 +44,7 @@ STATUS = (
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to fleetctl."""
-    command(app, "queue")(queue)
+    """Add the command to fleetctl."""
     command(app, "status")(status)
 
 

@@ -6,7 +6,20 @@ import os
 
 import typer
 
-from fleetd_client.cli import agents, doctor, events, figures, interventions, submission, tasks
+from fleetd_client.cli import (
+    agents,
+    audit,
+    dead_letters,
+    doctor,
+    events,
+    explain,
+    figures,
+    interventions,
+    limits,
+    queue,
+    submission,
+    tasks,
+)
 from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeout
 
 
@@ -28,10 +41,15 @@ of_agents = _group("agents", "See the agents and give them orders.")
 submission.register(of_tasks)
 tasks.register(of_tasks)
 interventions.register(of_tasks)
+explain.register(of_tasks)
 agents.register(of_agents)
 app.add_typer(of_tasks)
 app.add_typer(of_agents)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(queue.app, name="queue")
+app.add_typer(limits.app, name="limits")
 events.register(app)
+audit.register(app)
 figures.register(app)
 doctor.register(app)
 

@@ -1,0 +1,167 @@
+"""Why a task is not running: reason codes with numbers, and one sentence (spec D9)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fleetd.core.limits import Gate
+from fleetd.core.task import Order, Status, Task
+
+
+class Reason(NamedTuple):
+    """One reason: a stable code, what people read, and the numbers it rests on."""
+
+    code: str
+    text: str
+    numbers: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """What matters of one agent that has the capabilities a task needs."""
+
+    agent_id: str
+    connected: bool
+    draining: bool
+    stopped: bool
+    error: bool
+    held: int
+    ceiling: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the engine knows around a waiting task. Times in epoch ms, 0 = unset; `lacking` are capabilities that no known agent has."""
+
+    now: int
+    serving: bool
+    gates: tuple[Gate, ...]
+    able: tuple[AgentView, ...]
+    lacking: tuple[str, ...]
+    agents: int
+    ahead: int
+    lane_count: int
+    better_lanes: int
+    unable_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reasons, the weightiest first, one sentence, and since when no agent could serve the task (0 = some can)."""
+
+    sentence: str
+    reasons: list[Reason] = field(default_factory=list)
+    unschedulable_since: int = 0
+
+
+def explain(task: Task, around: Surroundings) -> Explanation:
+    """Tell why a task is not running, or that it is."""
+    if task.terminal:
+        reason = Reason(
+            "FINISHED", f"it is {task.status.name}" + (f" ({task.error_code})" if task.error_code else "")
+        )
+        return _said([reason])
+    if task.status is Status.RUNNING:
+        return _said([_running(task)])
+    if task.status is Status.ASSIGNED:
+        text = f"it was offered to {task.agent_id}, which has not said that it started"
+        return _said([Reason("OFFERED", text, {"lease_epoch": task.lease_epoch})])
+    if task.status is Status.BLOCKED:
+        return _said([Reason("BLOCKED", "no model instance can serve it at present")])
+    reasons = [*_delayed(task, around), *_gates(around), *_agents(task, around), *_order(around)]
+    if not around.serving:
+        reasons.insert(0, Reason("DAEMON_DRAINING", "the daemon is stopping and gives no work"))
+    if not reasons:
+        reasons.append(Reason("NEXT", "it is next in line"))
+    lost = not any(agent.connected for agent in around.able)
+    since = max(task.queued_at, around.unable_since) if lost else 0
+    return _said(reasons, since)
+
+
+def _said(reasons: list[Reason], since: int = 0) -> Explanation:
+    sentence = "; ".join(reason.text for reason in reasons)
+    return Explanation(sentence[:1].upper() + sentence[1:] + ".", reasons, since)
+
+
+def _running(task: Task) -> Reason:
+    if task.order is Order.NONE:
+        return Reason("RUNNING", f"it runs on {task.agent_id}", {"attempt": task.attempt})
+    what = {Order.CANCEL: "cancelled", Order.TIMEOUT: "timed out", Order.RELEASE: "to be handed back"}
+    text = f"it runs on {task.agent_id}, which was told that it is {what.get(task.order, 'over')}"
+    return Reason("STOPPING", text, {"attempt": task.attempt})
+
+
+def _delayed(task: Task, around: Surroundings) -> list[Reason]:
+    if task.run_at <= around.now:
+        return []
+    wait = task.run_at - around.now
+    numbers = {"run_at": task.run_at, "milliseconds": wait, "attempt": task.attempt}
+    if task.attempt:
+        text = f"attempt {task.attempt} of {task.max_attempts} failed ({task.error_code}); the next one is due in {_span(wait)}"
+        return [Reason("RETRY_BACKOFF", text, {**numbers, "max_attempts": task.max_attempts})]
+    return [Reason("DELAYED", f"it is delayed for another {_span(wait)}", numbers)]
+
+
+def _gates(around: Surroundings) -> list[Reason]:
+    reasons = []
+    for gate in around.gates:
+        kind, name = gate.key
+        if gate.rule.paused:
+            why = f": {gate.rule.reason}" if gate.rule.reason else ""
+            reasons.append(Reason(f"{kind.upper()}_PAUSED", f"{kind} {name} is paused{why}"))
+        elif gate.shut:
+            numbers = {"running": gate.running, "limit": gate.rule.max_running}
+            text = f"{kind} {name} runs {gate.running} of at most {gate.rule.max_running} tasks"
+            reasons.append(Reason(f"{kind.upper()}_LIMIT", text, numbers))
+    return reasons
+
+
+def _agents(task: Task, around: Surroundings) -> list[Reason]:
+    """Tell what keeps the agents from it; nothing when one of them has a free slot."""
+    able = around.able
+    if task.reserved_agent and not any(agent.ceiling > agent.held for agent in able):
+        return [Reason("RESERVED", f"it is reserved for {task.reserved_agent}, which has no free slot")]
+    if not able:
+        numbers = {"agents": around.agents, "able": 0}
+        if around.lacking:
+            text = f"no registered agent has {', '.join(around.lacking)}"
+        else:
+            text = (
+                "no registered agent has all its capabilities" if around.agents else "no agent is registered"
+            )
+        return [Reason("NO_CAPABLE_AGENT", text, numbers)]
+    online = [agent for agent in able if agent.connected]
+    numbers = {"able": len(able), "connected": len(online)}
+    if not online:
+        return [Reason("AGENTS_OFFLINE", f"none of the {len(able)} able agents is connected", numbers)]
+    working = [a for a in online if not (a.draining or a.stopped or a.error)]
+    if not working:
+        text = f"all {len(online)} able agents are draining, stopped or in error"
+        return [Reason("AGENTS_UNAVAILABLE", text, numbers)]
+    held, slots = sum(a.held for a in working), sum(max(a.held, a.ceiling) for a in working)
+    if not slots:
+        text = f"none of the {len(working)} able agents asks for work"
+        return [Reason("NO_DEMAND", text, numbers)]
+    if held >= slots:
+        text = f"all {slots} slots of the {len(working)} able agents are taken"
+        return [Reason("NO_FREE_SLOT", text, {**numbers, "slots": slots, "held": held})]
+    return []
+
+
+def _order(around: Surroundings) -> list[Reason]:
+    if not around.ahead and not around.better_lanes:
+        return []
+    numbers = {"ahead": around.ahead, "in_lane": around.lane_count, "better_lanes": around.better_lanes}
+    text = f"{around.ahead} tasks of the same kind are ahead of it"
+    if around.better_lanes:
+        text += f", and {around.better_lanes} kinds of tasks go first"
+    return [Reason("BEHIND", text, numbers)]
+
+
+def _span(milliseconds: int) -> str:
+    seconds = milliseconds / 1_000
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

@@ -1,0 +1,51 @@
+"""What a commit made true, told to sessions, timers and those who wait."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleetd.core.ledger import (
+    Accepted,
+    AgentChanged,
+    Finished,
+    LeaseEnded,
+    Ledger,
+    Ordered,
+    RuleChanged,
+    Started,
+)
+from fleetd.core.task import Status
+
+if TYPE_CHECKING:
+    from fleetd.engine.engine import Engine
+
+
+def let_out(engine: Engine, ledger: Ledger) -> None:
+    """Let the effects of a committed transaction out, in the order in which they arose."""
+    now = engine.clock.now()
+    sessions, sweeper = engine.sessions, engine.sweeper
+    changed: dict[str, None] = {}
+    for effect in ledger.effects:
+        if isinstance(effect, LeaseEnded):
+            sessions.ended(effect.agent_id, effect.task_id, effect.lease_epoch, tell=effect.tell)
+            sweeper.cancel_lease(effect.task_id)
+        elif isinstance(effect, Finished):
+            engine.feed.finished(effect.task.id)
+        elif isinstance(effect, Started):
+            if not effect.task.order:  # under an order its grace goes on
+                sweeper.set_lease("run", effect.task, now + engine.run_timeout(effect.task))
+        elif isinstance(effect, Accepted):
+            sessions.accepted(effect.task.agent_id, effect.task.id)
+            if not effect.task.order and effect.task.status is Status.ASSIGNED:
+                sweeper.set_lease("start", effect.task, now + engine.start_timeout(effect.task))
+        elif isinstance(effect, Ordered):
+            sessions.ordered(effect.task)
+            sweeper.set_lease("grace", effect.task, now + engine.rules.stop_grace)
+        elif isinstance(effect, RuleChanged):
+            engine.nudge()
+        elif isinstance(effect, AgentChanged):
+            changed[effect.agent_id] = None
+        else:
+            sessions.closed(effect.agent_id, effect.session_epoch, effect.reason)
+    for agent_id in changed:
+        sessions.changed(agent_id)

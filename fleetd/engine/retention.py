@@ -1,0 +1,56 @@
+"""What has been kept long enough leaves, in small batches off the hot path (spec D12)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleetd.store.base import Retention, StoreBroken, StoreFull
+
+if TYPE_CHECKING:
+    from fleetd.engine.engine import Engine, Log
+
+BATCH = 500
+"""Tasks, and events, that leave in one transaction: a few milliseconds in which the engine waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionOptions:
+    """How long rows are kept, and how often that is looked at; milliseconds, 0 = for ever."""
+
+    tasks: int = 7 * 86_400_000
+    dead_letters: int = 30 * 86_400_000
+    events: int = 7 * 86_400_000
+    interval: int = 60_000
+
+
+async def sweep(engine: Engine, options: RetentionOptions) -> tuple[int, int]:
+    """Let everything leave whose time has passed; return how many tasks and events did."""
+    wall = engine.clock.wall()
+    retention = Retention(
+        tasks_before=wall - options.tasks if options.tasks else 0,
+        dead_before=wall - options.dead_letters if options.dead_letters else 0,
+        events_before=wall - options.events if options.events else 0,
+    )
+    tasks = events = 0
+    while True:
+        trimmed = await engine.store.trim(retention, BATCH)
+        tasks, events = tasks + trimmed.tasks, events + trimmed.events
+        if not trimmed.more:
+            return tasks, events
+        # The engine's transactions wait for the same connection: let them go first.
+        await asyncio.sleep(0)
+
+
+async def keep_sweeping(engine: Engine, options: RetentionOptions, log: Log) -> None:
+    """Sweep every interval until cancelled. A store that refuses is tried again at the next one."""
+    while True:
+        try:
+            tasks, events = await sweep(engine, options)
+        except (StoreFull, StoreBroken) as error:
+            log.warning("retention_failed", message=str(error))
+        else:
+            if tasks or events:
+                log.info("retention", tasks=tasks, events=events)
+        await asyncio.sleep(options.interval / 1_000)
