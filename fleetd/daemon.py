@@ -8,6 +8,7 @@ server, flush the engine, close the store. A second signal skips the waiting.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -105,6 +106,7 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
+        _tune_collector()
         failure = self._engine.start()
         server.set_serving(serving=True)
         listen_file = self._config.data.dir / LISTEN_FILE
@@ -160,6 +162,18 @@ class _Daemon:
         await server.stop(0 if forced else config.grace)
         self._log.info("stopped", drained=drained, forced=forced, leases=self._engine.live_leases)
         return exit_codes.OK if drained or forced else exit_codes.DRAIN_TIMEOUT
+
+
+def _tune_collector() -> None:
+    """
+    Let the garbage collector look at new objects only, and not after every few hundred of them.
+
+    What was built until now lives as long as the daemon. A batch of a thousand commands makes some ten thousand objects that reference
+    counting frees; looking for cycles among them every 700 costs four to nine percent of the time of a batch (docs/decisions/0006).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def rules(config: Config) -> Rules:
