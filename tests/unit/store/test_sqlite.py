@@ -23,11 +23,24 @@ from tests.contract.place import NewTask, a_task, add, an_event, load, mark, seq
 
 
 @pytest.fixture
-async def store(tmp_path: Path):
-    store = SqliteStore(tmp_path / "fleetd.db")
+async def make():
+    """Make stores that are closed however the test ends: the thread of one left open would keep the whole run from ending."""
+    made: list[SqliteStore] = []
+
+    def make(path: str | Path, **options: int) -> SqliteStore:
+        made.append(SqliteStore(path, **options))
+        return made[-1]
+
+    yield make
+    for store in made:
+        await store.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, make):
+    store = make(tmp_path / "fleetd.db")
     await store.open()
-    yield store
-    await store.close()
+    return store
 
 
 async def test_a_cancelled_caller_does_not_lose_the_commit(store):
@@ -88,16 +101,16 @@ async def test_a_caller_cancelled_before_its_turn_is_served_all_the_same(store):
     assert seqs((await load(store, task_seqs=(1, 2))).tasks) == [1, 2]
 
 
-async def test_closing_waits_for_the_transactions_before_it(tmp_path):
+async def test_closing_waits_for_the_transactions_before_it(tmp_path, make):
     """T8"""
-    store = SqliteStore(tmp_path / "fleetd.db")
+    store = make(tmp_path / "fleetd.db")
     await store.open()
     writes = [asyncio.create_task(add(store, a_task(n))) for n in range(1, 6)]
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*writes)
 
-    again = SqliteStore(tmp_path / "fleetd.db")
+    again = make(tmp_path / "fleetd.db")
     await again.open()
     assert seqs((await load(again, task_seqs=(1, 2, 3, 4, 5))).tasks) == [1, 2, 3, 4, 5]
     await again.close()
@@ -168,10 +181,10 @@ async def test_a_file_may_be_used_inline(tmp_path):
     await store.close()
 
 
-async def test_no_thread_is_left_after_closing(tmp_path):
+async def test_no_thread_is_left_after_closing(tmp_path, make):
     """S7: a thread left behind would keep the process from ending"""
     before = set(threading.enumerate())
-    store = SqliteStore(tmp_path / "fleetd.db")
+    store = make(tmp_path / "fleetd.db")
     await store.open()
     threads = set(threading.enumerate()) - before
     assert len(threads) == 3, "one writes, two read"
@@ -186,9 +199,9 @@ async def test_no_thread_is_left_after_closing(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["fleetd.db", ":memory:"])
-async def test_a_full_store_refuses_and_goes_on_when_there_is_room(tmp_path, path):
+async def test_a_full_store_refuses_and_goes_on_when_there_is_room(tmp_path, make, path):
     """S7: nothing acknowledged is lost, nothing refused is there, small writes still work"""
-    store = SqliteStore(path if path == ":memory:" else tmp_path / path, max_page_count=200)
+    store = make(path if path == ":memory:" else tmp_path / path, max_page_count=200)
     await store.open()
     taken = 0
 
@@ -214,7 +227,7 @@ async def test_a_full_store_refuses_and_goes_on_when_there_is_room(tmp_path, pat
     await store.close()
 
     if path != ":memory:":
-        roomy = SqliteStore(tmp_path / path)
+        roomy = make(tmp_path / path)
         await roomy.open()
         await write(roomy, new_tasks=[NewTask(a_task(taken + 1), Spec("t"), Payload(b"x" * 500_000, "b"))])
         assert seqs((await roomy.list_tasks(TaskFilter(), 0, 1, 10)).rows) == [taken + 1]
@@ -332,10 +345,10 @@ async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
         await SqliteStore(path).open()
 
 
-async def test_a_damaged_file_is_found_when_it_is_read(tmp_path):
+async def test_a_damaged_file_is_found_when_it_is_read(tmp_path, make):
     """S7"""
     path = tmp_path / "fleetd.db"
-    store = SqliteStore(path)
+    store = make(path)
     await store.open()
     await add(store, *(a_task(n) for n in range(1, 200)))
     await store.close()
@@ -380,9 +393,9 @@ def test_the_writer_flushes_every_commit_and_the_reader_cannot_write(tmp_path):
             reader.execute("CREATE TABLE t (a)")
 
 
-async def test_closing_copies_the_log_into_the_file(tmp_path):
+async def test_closing_copies_the_log_into_the_file(tmp_path, make):
     """S7: a copy of the one file is a backup when the daemon is down"""
-    store = SqliteStore(tmp_path / "fleetd.db")
+    store = make(tmp_path / "fleetd.db")
     await store.open()
     await add(store, a_task(1))
     await store.close()
@@ -392,10 +405,10 @@ async def test_closing_copies_the_log_into_the_file(tmp_path):
         assert stored(connection) == [1]
 
 
-async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path):
+async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path, make):
     """T8: retention removes rows; a watcher's position must never point at something else"""
     path = tmp_path / "fleetd.db"
-    store = SqliteStore(path)
+    store = make(path)
     await store.open()
     await write(store, new_tasks=[NewTask(a_task(1), Spec("t"), None)], events=[an_event(), an_event()])
     await store.close()
@@ -403,7 +416,7 @@ async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path):
         connection.execute("DELETE FROM tasks")
         connection.execute("DELETE FROM events")
 
-    store = SqliteStore(path)
+    store = make(path)
     await store.open()
     event = an_event()
     loaded = await load(store)
