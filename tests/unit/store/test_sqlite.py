@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from fleetd.core.event import EventFilter
-from fleetd.core.ledger import Changes, Minute
-from fleetd.core.task import Payload, Spec, TaskFilter
+from fleetd.core.ledger import Changes, Keys, Minute
+from fleetd.core.task import Payload, Spec, Status, TaskFilter
 from fleetd.store import migrations
-from fleetd.store.base import CommitUnclear, Mark, StoreBroken, StoreFull, Write
+from fleetd.store.base import CommitUnclear, Load, Mark, StoreBroken, StoreFull, Write
 from fleetd.store.connection import Threaded, connect_reader, connect_writer, judged
 from fleetd.store.sqlite import SqliteStore
-from fleetd.store.transaction import transact
+from fleetd.store.transaction import LiveRows, transact
 from tests.contract.place import NewTask, a_task, add, an_event, load, mark, seqs, write
 
 
@@ -269,6 +269,73 @@ def a_script(seq: int):
 
 def stored(connection: sqlite3.Connection) -> list[int]:
     return [seq for (seq,) in connection.execute("SELECT seq FROM tasks ORDER BY seq")]
+
+
+def assigned(seq: int, agent_id: str, *, fails: bool = False):
+    """Return a script that gives a task to an agent, then fails or not."""
+
+    def script():
+        yield Write(Changes(tasks={seq: a_task(seq, status=Status.ASSIGNED, agent_id=agent_id)}))
+        if fails:
+            raise KeyError
+
+    return script
+
+
+def holder(connection: sqlite3.Connection, live: LiveRows) -> str:
+    def script():
+        loaded = yield Load(Keys(task_ids=("task-1",)))
+        return loaded.tasks[0].agent_id
+
+    return transact(connection, script, live)
+
+
+def test_rows_of_live_tasks_are_not_read_again(faulty):
+    """T5: what an agent says about its lease costs no search"""
+    live: LiveRows = {}
+    transact(faulty, a_script(1), live)
+    assert live == {}
+    transact(faulty, assigned(1, "a"), live)
+    faulty.execute("UPDATE tasks SET agent_id = 'behind our back'")
+    assert holder(faulty, live) == "a"
+
+    ended = a_task(1, status=Status.COMPLETED)
+
+    def end():
+        yield Write(Changes(tasks={1: ended}))
+
+    transact(faulty, end, live)
+    assert live == {}
+
+
+def test_rows_of_live_tasks_are_forgotten_when_a_script_fails(faulty):
+    """T5, T8: memory never knows more than the disk"""
+    live: LiveRows = {}
+    transact(faulty, a_script(1), live)
+    transact(faulty, assigned(1, "a"), live)
+
+    with pytest.raises(KeyError):
+        transact(faulty, assigned(1, "b", fails=True), live)
+
+    assert holder(faulty, live) == "a"
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_rows_of_live_tasks_are_forgotten_when_a_commit_is_unclear(faulty, committed):
+    """T5, T8"""
+    live: LiveRows = {}
+    transact(faulty, a_script(1), live)
+    transact(faulty, assigned(1, "a"), live)
+
+    def fault():
+        sqlite3.Connection.execute(faulty, "COMMIT" if committed else "ROLLBACK")
+        raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    faulty.fault = fault
+    with pytest.raises(CommitUnclear):
+        transact(faulty, assigned(1, "b"), live)
+
+    assert holder(faulty, live) == ("b" if committed else "a")
 
 
 @pytest.mark.parametrize("committed", [True, False])
