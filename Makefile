@@ -53,6 +53,13 @@ test-property: ## Run the tests that search for counter-examples
 test-unit test-contract test-integration test-property: test-%: .venv/installed-dev
 	@exec $(BIN)/python -m pytest tests/$*
 
+SEEDS ?= 200
+FIRST ?= 1
+JOBS ?= 2
+.PHONY: sim
+sim: .venv/installed-dev ## Simulate SEEDS=200 fleets under faults with JOBS=2 processes; SEED=n plays one and prints its history
+	@exec $(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS))
+
 .PHONY: lint
 lint: .venv/installed-dev ## Check style, types and the rooms' imports
 	$(BIN)/ruff check .

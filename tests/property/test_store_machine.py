@@ -133,7 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         many=st.integers(0, 3),
-        few=st.integers(0, 3),
+        few=st.integers(0, 5),
         broken=st.sampled_from([False, False, False, True]),
     )
     def write(self, data: st.DataObject, many: int, few: int, broken: bool) -> None:
@@ -161,6 +161,8 @@ class StoreMachine(RuleBasedStateMachine):
             loaded = yield Load(keys)
             assert sorted(loaded.tasks, key=lambda task: task.seq) == self.named(after, keys)
             assert loaded.next_task_seq == after.number + 1
+            everything = yield Load(Keys(task_ids=tuple(task.id for task in after.tasks.values())))
+            assert {task.seq: task for task in everything.tasks} == after.tasks
             assert (yield Heads(lane, limit, place)) == [t for t in after.queue(lane) if t.place > place][
                 :limit
             ]
@@ -324,6 +326,6 @@ def lane_row(model: Model, lane: int, key: Any) -> LaneRow:
 
 # About ten seconds on two busy cores.
 StoreMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestStores = StoreMachine.TestCase

@@ -22,6 +22,9 @@ ENDINGS = {
     WordKind.STOPPED: "STOPPED",
 }
 
+MOST_TURNS = 20_000
+"""Turns of the engine in one simulation: the longest needs a third of it, so that more means that it turns without end."""
+
 
 class Violation(Exception):
     """The daemon broke a promise."""
@@ -74,6 +77,7 @@ class Checker:
         self._claimed_before: dict[str, int] = {}
         self._vouched_before: dict[str, int] = {}
         self._began = 0
+        self._turns = 0
 
     def violated(self, what: str, cause: BaseException | None = None) -> None:
         """Note a broken promise; the simulation stops at its next turn."""
@@ -108,7 +112,10 @@ class Checker:
     # transactions
 
     def begin(self) -> None:
-        """A transaction begins: what agents ask for from now on does not concern it."""
+        """A turn of the engine begins: what agents ask for from now on does not concern it."""
+        self._turns += 1
+        if self._turns > MOST_TURNS:
+            self.violated(f"the engine turns and turns: {MOST_TURNS} times")
         self._began = self._world.clock.now()
         self._asked_before = dict(self.asked)
         self._claimed_before = {agent_id: sum(claims.values()) for agent_id, claims in self.claims.items()}

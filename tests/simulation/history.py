@@ -16,8 +16,13 @@ class History:
         self._began = clock.now()
         self._entries: list[tuple[int, str, str]] = []
 
+    @property
+    def now(self) -> int:
+        """Return the milliseconds since the start."""
+        return self._clock.now() - self._began
+
     def note(self, actor: str, what: str) -> None:
-        self._entries.append((self._clock.now() - self._began, actor, what))
+        self._entries.append((self.now, actor, what))
 
     def lines(self) -> Iterator[str]:
         for at, actor, what in self._entries:

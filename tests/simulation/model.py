@@ -168,13 +168,9 @@ def _retry(task: TaskModel, event: Event, payload: Payload) -> None:
 
 def _dead(task: TaskModel, event: Event, payload: Payload) -> None:
     task.attempt = payload["attempts"]
-    if (
-        task.losses >= POISON_LOSSES
-        and task.status == PENDING
-        and payload["code"] in ("AGENT_LOST", "LEASE_EXPIRED")
-    ):
-        if payload["reason"] != "POISON":
-            raise Wrong(f"{task.losses} losses end as {payload['reason']}, not as POISON")
+    lost = task.status == PENDING and payload["code"] in ("AGENT_LOST", "LEASE_EXPIRED")
+    if lost and task.losses >= POISON_LOSSES and payload["reason"] != "POISON":
+        raise Wrong(f"{task.losses} losses end as {payload['reason']}, not as POISON")
     _ends_for(DEAD)(task, event, payload)
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
 
+from fleetd.core.gating import SetLimits
+from fleetd.core.limits import GateKey
 from fleetd.core.settings import Rules
-from fleetd.core.task import RetryPolicy
+from fleetd.core.submission import Submission, Submit
+from fleetd.core.task import Priority, RetryPolicy, Spec
+from fleetd.engine.transaction import Command
 from tests.simulation import faults
 from tests.simulation.agent import Agent
 from tests.simulation.checker import Violation
@@ -49,20 +56,23 @@ def chaos(seed: int) -> Report:
 
 
 async def _chaos(seed: int) -> Report:
-    dice = World(seed, faults.NONE, RULES).random
-    troubles = faults.draw(dice)
+    dice = Random(seed)
     rules = replace(RULES, auto_replay=dice.random() < 0.3)
-    world = World(seed, troubles, rules)
+    return await _told(World(seed, faults.draw(dice), rules), _play)
+
+
+async def _told(world: World, story: Callable[[World], Coroutine[None, None, None]]) -> Report:
+    """Let a story happen and report how it ended."""
     violation = ""
     try:
         await world.open()
-        await _play(world)
+        await story(world)
     except Violation as broken:
         violation = str(broken)
     finally:
         await world.close()
-    seconds = world.clock.now() / 1_000
-    return Report(seed, violation, world.history, world.checker.commits, world.checker.leases, seconds)
+    seconds = world.history.now / 1_000
+    return Report(world.seed, violation, world.history, world.checker.commits, world.checker.leases, seconds)
 
 
 async def _play(world: World) -> None:
@@ -110,3 +120,89 @@ async def _calm(world: World, submitter: Submitter, operators: Operators) -> Non
     await world.compare_memory()
     await world.checker.compare_store()
     world.checker.check()
+
+
+WEIGHTS = {"acme": 1.0, "beta": 2.0, "core": 5.0}
+LEASES = 2_000
+"""Leases over which the shares are measured: the smallest org gets 250, so that one lease is 0.4 %."""
+
+UNFAIR = 0.10
+
+
+def fair(seed: int) -> Report:
+    """Three orgs with weights want the same agents, one of them later than the others, and the daemon restarts meanwhile (D3)."""
+    # Age counts for more than a share: nothing must have waited long enough for a step.
+    return asyncio.run(_told(World(seed, faults.NONE, replace(RULES, ageing=3_600_000)), _share))
+
+
+async def _share(world: World) -> None:
+    _staff(world, agents=4, slots=3)
+    for org, weight in WEIGHTS.items():
+        await _do(world, SetLimits(GateKey("org", org), weight=weight))
+    await _submit(world, "acme", 800)
+    await _submit(world, "beta", 1_000)
+    while len(world.checker.started) < LEASES // 5:
+        await world.step(world.clock.now() + 1_000)
+    # What core did not use before it came is not given to it afterwards.
+    await _submit(world, "core", 1_600)
+    world.restart(graceful=False)
+    first = len(world.checker.started)
+    while len(world.checker.started) < first + LEASES:
+        await world.step(world.clock.now() + 1_000)
+    started = [org for org, _ in world.checker.started[first : first + LEASES]]
+    for org, weight in WEIGHTS.items():
+        share, due = started.count(org) / LEASES, weight / sum(WEIGHTS.values())
+        world.history.note("world", f"{org} got {share:.3f} of the leases, {due:.3f} were due")
+        if abs(share / due - 1) > UNFAIR:
+            world.checker.violated(f"{org} got {share:.1%} of the leases, {due:.1%} were due")
+    world.checker.check()
+
+
+def ageing(seed: int) -> Report:
+    """LOW tasks finish though there are always URGENT ones that nobody has begun (D3)."""
+    return asyncio.run(_told(World(seed, faults.NONE, RULES), _wait_long))
+
+
+async def _wait_long(world: World) -> None:
+    _staff(world, agents=1, slots=2)
+    await _submit(world, "acme", 40, Priority.URGENT)
+    low = [await _submit(world, org, 1, Priority.LOW) for org in ("acme", "beta")]
+    # Three steps from LOW to URGENT, then the age of the head decides.
+    until = world.clock.now() + 4 * RULES.ageing
+    while world.clock.now() < until and not all(world.checker.tasks[ids[0]].completions for ids in low):
+        await _submit(world, "acme", 40, Priority.URGENT)
+        await world.live(world.clock.now() + 3_000)
+    for (task_id,) in low:
+        if not world.checker.tasks[task_id].completions:
+            world.checker.violated(f"{task_id} is LOW and still waits")
+    world.checker.check()
+
+
+def _staff(world: World, agents: int, slots: int) -> None:
+    """Reliable agents that can do everything."""
+    world.calm = True
+    for number in range(agents):
+        name = f"agent-{number}"
+        world.agents[name] = Agent(world, name, (), slots, stream=True)
+        world.agents[name].start()
+
+
+async def _submit(world: World, org: str, count: int, priority: Priority = Priority.MEDIUM) -> list[str]:
+    """Submit tasks at once; return their ids."""
+    items = [
+        Submission(id=f"{org}-{world.number()}", org_id=org, spec=Spec("work"), priority=priority)
+        for _ in range(count)
+    ]
+    answers = await _do(world, Submit(tuple(items)))
+    world.checker.taken(answers)
+    return [answer.task.id for answer in answers]
+
+
+async def _do(world: World, command: Command) -> Any:
+    """Run a command of nobody's, at once."""
+    while world.daemon is None:
+        await world.step(world.clock.now() + 1_000)
+    answer = world.daemon.engine.post(command)
+    while not answer.done():
+        await world.step(world.clock.now() + 1_000)
+    return answer.result()

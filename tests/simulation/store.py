@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_OPERATIONS = 10_000
+"""Operations of one transaction: ten times what a full batch needs, so that more means that it has no end."""
+
 
 class FaultyStore:
     """Passes everything on to a SqliteStore. Time passes in a transaction, before its commit and after it, and others act meanwhile."""
@@ -75,6 +78,7 @@ class FaultyStore:
 def _watched(script: Script[T], record: Record, failure: Exception | None) -> Script[T]:
     """Run a script and note what it writes; with a `failure` it is rolled back at its end."""
     answer: Any = None
+    operations = 0
     try:
         while True:
             try:
@@ -82,6 +86,9 @@ def _watched(script: Script[T], record: Record, failure: Exception | None) -> Sc
             except StopIteration as stop:
                 result: T = stop.value
                 break
+            operations += 1
+            if operations > MOST_OPERATIONS:
+                raise Killed(f"a transaction of more than {MOST_OPERATIONS} operations")
             if isinstance(operation, Write):
                 record.note(operation.changes)
             answer = yield operation

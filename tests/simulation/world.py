@@ -23,6 +23,7 @@ class World:
     """Everything of one simulation. Only `random` decides anything."""
 
     def __init__(self, seed: int, faults: Faults, rules: Rules) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.clock = ManualClock()
         self.agenda = Agenda(self.clock)
@@ -36,13 +37,13 @@ class World:
         self.agents: dict[str, Agent] = {}
         self._numbers = itertools.count(1)
         self._down_until = 0
-        asyncio.get_running_loop().set_exception_handler(self._surprise)
 
     def number(self) -> int:
         """Return a number that nobody else got."""
         return next(self._numbers)
 
     async def open(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._surprise)
         await self.store.open()
         await self._start_daemon()
 
@@ -107,8 +108,10 @@ class World:
     async def _turn_engine(self, daemon: Daemon) -> None:
         try:
             await daemon.step()
-        except Killed:
+        except Killed as killed:
             self.history.note("daemon", "died in the middle of a transaction")
+            if daemon.alive:
+                self.checker.violated(str(killed))
         except EngineStopped as error:
             self.history.note("daemon", f"stops: {error}")
             self._end(daemon)

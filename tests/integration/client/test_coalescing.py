@@ -7,7 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fleetd_client import AlreadyExists, FleetClient, FleetClientSync, InvalidArgument, NotFound, Overloaded
+from fleetd_client import (
+    Agent,
+    AlreadyExists,
+    FleetClient,
+    FleetClientSync,
+    InvalidArgument,
+    NotFound,
+    Overloaded,
+    unpack,
+)
 
 
 def calls(daemon):
@@ -185,3 +194,28 @@ async def test_errors_find_their_thread(daemon):
     for number, (task, error) in enumerate(found):
         assert list(task.tags) == [str(number)]
         assert error.fields[0][0] == "title"
+
+
+async def test_a_client_inside_an_agent_joins_its_calls_over_the_agents_link(daemon, running, soon):
+    """S5: the callers' loop is not the connection's."""
+    agent = Agent("splitter", daemon.address)
+
+    async with FleetClient(daemon.address) as client:
+
+        @agent.handler
+        async def split(ctx):
+            parts = [
+                asyncio.create_task(client.submit(f"part {n}", capabilities=["part"])) for n in range(50)
+            ]
+            await asyncio.sleep(0)
+            parts.pop().cancel()
+            tasks = await asyncio.gather(
+                *parts, client.submit("", capabilities=["part"]), return_exceptions=True
+            )
+            return [task.title for task in tasks[:-1]] + [type(tasks[-1]).__name__]
+
+        running(agent)
+        whole = await client.submit("whole")
+        done = await soon(client.wait(whole.id))
+    expected = [f"part {n}" for n in range(49)] + ["InvalidArgument"]
+    assert unpack(done.result.output) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,6 +45,16 @@ def test_every_option_of_a_task_reaches_its_field():
     fields = {one.name for one in s.SubmitTaskRequest.DESCRIPTOR.fields} - {"title", "input"}
     assert {name for name, _ in tasks._FIELDS.values()} == fields
     assert {*tasks._FIELDS, "input", "content_type"} == set(tasks.TaskOptions.__annotations__)
+
+
+def test_generated_keys_are_unique_and_those_of_one_time_lie_side_by_side():
+    """T4, S5."""
+    before = time.time_ns() // 1_000_000
+    keys = [tasks.new_key() for _ in range(10_000)]
+    after = time.time_ns() // 1_000_000
+    assert len(set(keys)) == 10_000
+    assert {len(key) for key in keys} == {32}
+    assert all(before <= int(key[:12], 16) <= after for key in keys)
 
 
 def test_an_option_that_there_is_not_is_refused_and_none_is_no_option():

@@ -154,6 +154,13 @@ def test_delayed_tasks_are_counted_in_the_index_of_them_alone(connection):
     assert plan(connection, reads.DELAYED) == "SCAN tasks USING INDEX tasks_delayed"
 
 
+def test_no_index_is_conditional_on_a_list(connection):
+    """S7: SQLite builds a table of a list of more than two for every row that is written; decision 6"""
+    indexes = connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
+
+    assert not [sql for (sql,) in indexes if " IN " in sql]
+
+
 def test_every_statement_on_tasks_is_looked_at():
     """A statement added to the hot modules must be added here too."""
     known = {statement for statement, _ in HOT.values()}

@@ -12,22 +12,35 @@ from pathlib import Path
 import pytest
 
 from fleetd.core.event import EventFilter
-from fleetd.core.ledger import Changes, Minute
-from fleetd.core.task import Payload, Spec, TaskFilter
+from fleetd.core.ledger import Changes, Keys, Minute
+from fleetd.core.task import Payload, Spec, Status, TaskFilter
 from fleetd.store import migrations
-from fleetd.store.base import CommitUnclear, Mark, StoreBroken, StoreFull, Write
+from fleetd.store.base import CommitUnclear, Load, Mark, StoreBroken, StoreFull, Write
 from fleetd.store.connection import Threaded, connect_reader, connect_writer, judged
 from fleetd.store.sqlite import SqliteStore
-from fleetd.store.transaction import transact
+from fleetd.store.transaction import LiveRows, transact
 from tests.contract.place import NewTask, a_task, add, an_event, load, mark, seqs, write
 
 
 @pytest.fixture
-async def store(tmp_path: Path):
-    store = SqliteStore(tmp_path / "fleetd.db")
+async def make():
+    """Make stores that are closed however the test ends: the thread of one left open would keep the whole run from ending."""
+    made: list[SqliteStore] = []
+
+    def make(path: str | Path, **options: int) -> SqliteStore:
+        made.append(SqliteStore(path, **options))
+        return made[-1]
+
+    yield make
+    for store in made:
+        await store.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, make):
+    store = make(tmp_path / "fleetd.db")
     await store.open()
-    yield store
-    await store.close()
+    return store
 
 
 async def test_a_cancelled_caller_does_not_lose_the_commit(store):
@@ -88,16 +101,16 @@ async def test_a_caller_cancelled_before_its_turn_is_served_all_the_same(store):
     assert seqs((await load(store, task_seqs=(1, 2))).tasks) == [1, 2]
 
 
-async def test_closing_waits_for_the_transactions_before_it(tmp_path):
+async def test_closing_waits_for_the_transactions_before_it(tmp_path, make):
     """T8"""
-    store = SqliteStore(tmp_path / "fleetd.db")
+    store = make(tmp_path / "fleetd.db")
     await store.open()
     writes = [asyncio.create_task(add(store, a_task(n))) for n in range(1, 6)]
     await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*writes)
 
-    again = SqliteStore(tmp_path / "fleetd.db")
+    again = make(tmp_path / "fleetd.db")
     await again.open()
     assert seqs((await load(again, task_seqs=(1, 2, 3, 4, 5))).tasks) == [1, 2, 3, 4, 5]
     await again.close()
@@ -168,10 +181,10 @@ async def test_a_file_may_be_used_inline(tmp_path):
     await store.close()
 
 
-async def test_no_thread_is_left_after_closing(tmp_path):
+async def test_no_thread_is_left_after_closing(tmp_path, make):
     """S7: a thread left behind would keep the process from ending"""
     before = set(threading.enumerate())
-    store = SqliteStore(tmp_path / "fleetd.db")
+    store = make(tmp_path / "fleetd.db")
     await store.open()
     threads = set(threading.enumerate()) - before
     assert len(threads) == 3, "one writes, two read"
@@ -186,9 +199,9 @@ async def test_no_thread_is_left_after_closing(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["fleetd.db", ":memory:"])
-async def test_a_full_store_refuses_and_goes_on_when_there_is_room(tmp_path, path):
+async def test_a_full_store_refuses_and_goes_on_when_there_is_room(tmp_path, make, path):
     """S7: nothing acknowledged is lost, nothing refused is there, small writes still work"""
-    store = SqliteStore(path if path == ":memory:" else tmp_path / path, max_page_count=200)
+    store = make(path if path == ":memory:" else tmp_path / path, max_page_count=200)
     await store.open()
     taken = 0
 
@@ -214,7 +227,7 @@ async def test_a_full_store_refuses_and_goes_on_when_there_is_room(tmp_path, pat
     await store.close()
 
     if path != ":memory:":
-        roomy = SqliteStore(tmp_path / path)
+        roomy = make(tmp_path / path)
         await roomy.open()
         await write(roomy, new_tasks=[NewTask(a_task(taken + 1), Spec("t"), Payload(b"x" * 500_000, "b"))])
         assert seqs((await roomy.list_tasks(TaskFilter(), 0, 1, 10)).rows) == [taken + 1]
@@ -256,6 +269,73 @@ def a_script(seq: int):
 
 def stored(connection: sqlite3.Connection) -> list[int]:
     return [seq for (seq,) in connection.execute("SELECT seq FROM tasks ORDER BY seq")]
+
+
+def assigned(seq: int, agent_id: str, *, fails: bool = False):
+    """Return a script that gives a task to an agent, then fails or not."""
+
+    def script():
+        yield Write(Changes(tasks={seq: a_task(seq, status=Status.ASSIGNED, agent_id=agent_id)}))
+        if fails:
+            raise KeyError
+
+    return script
+
+
+def holder(connection: sqlite3.Connection, live: LiveRows) -> str:
+    def script():
+        loaded = yield Load(Keys(task_ids=("task-1",)))
+        return loaded.tasks[0].agent_id
+
+    return transact(connection, script, live)
+
+
+def test_rows_of_live_tasks_are_not_read_again(faulty):
+    """T5: what an agent says about its lease costs no search"""
+    live: LiveRows = {}
+    transact(faulty, a_script(1), live)
+    assert live == {}
+    transact(faulty, assigned(1, "a"), live)
+    faulty.execute("UPDATE tasks SET agent_id = 'behind our back'")
+    assert holder(faulty, live) == "a"
+
+    ended = a_task(1, status=Status.COMPLETED)
+
+    def end():
+        yield Write(Changes(tasks={1: ended}))
+
+    transact(faulty, end, live)
+    assert live == {}
+
+
+def test_rows_of_live_tasks_are_forgotten_when_a_script_fails(faulty):
+    """T5, T8: memory never knows more than the disk"""
+    live: LiveRows = {}
+    transact(faulty, a_script(1), live)
+    transact(faulty, assigned(1, "a"), live)
+
+    with pytest.raises(KeyError):
+        transact(faulty, assigned(1, "b", fails=True), live)
+
+    assert holder(faulty, live) == "a"
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_rows_of_live_tasks_are_forgotten_when_a_commit_is_unclear(faulty, committed):
+    """T5, T8"""
+    live: LiveRows = {}
+    transact(faulty, a_script(1), live)
+    transact(faulty, assigned(1, "a"), live)
+
+    def fault():
+        sqlite3.Connection.execute(faulty, "COMMIT" if committed else "ROLLBACK")
+        raise disk_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    faulty.fault = fault
+    with pytest.raises(CommitUnclear):
+        transact(faulty, assigned(1, "b"), live)
+
+    assert holder(faulty, live) == ("b" if committed else "a")
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -332,10 +412,10 @@ async def test_a_file_that_is_no_database_is_refused_by_name(tmp_path):
         await SqliteStore(path).open()
 
 
-async def test_a_damaged_file_is_found_when_it_is_read(tmp_path):
+async def test_a_damaged_file_is_found_when_it_is_read(tmp_path, make):
     """S7"""
     path = tmp_path / "fleetd.db"
-    store = SqliteStore(path)
+    store = make(path)
     await store.open()
     await add(store, *(a_task(n) for n in range(1, 200)))
     await store.close()
@@ -380,9 +460,9 @@ def test_the_writer_flushes_every_commit_and_the_reader_cannot_write(tmp_path):
             reader.execute("CREATE TABLE t (a)")
 
 
-async def test_closing_copies_the_log_into_the_file(tmp_path):
+async def test_closing_copies_the_log_into_the_file(tmp_path, make):
     """S7: a copy of the one file is a backup when the daemon is down"""
-    store = SqliteStore(tmp_path / "fleetd.db")
+    store = make(tmp_path / "fleetd.db")
     await store.open()
     await add(store, a_task(1))
     await store.close()
@@ -392,10 +472,10 @@ async def test_closing_copies_the_log_into_the_file(tmp_path):
         assert stored(connection) == [1]
 
 
-async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path):
+async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path, make):
     """T8: retention removes rows; a watcher's position must never point at something else"""
     path = tmp_path / "fleetd.db"
-    store = SqliteStore(path)
+    store = make(path)
     await store.open()
     await write(store, new_tasks=[NewTask(a_task(1), Spec("t"), None)], events=[an_event(), an_event()])
     await store.close()
@@ -403,7 +483,7 @@ async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path):
         connection.execute("DELETE FROM tasks")
         connection.execute("DELETE FROM events")
 
-    store = SqliteStore(path)
+    store = make(path)
     await store.open()
     event = an_event()
     loaded = await load(store)

@@ -156,8 +156,11 @@ def task(title: str, **options: Unpack[TaskOptions]) -> s.SubmitTaskRequest:
 
 
 def new_key() -> str:
-    """128 random bits, which nobody else has."""
-    return os.urandom(16).hex()
+    """
+    A key that nobody else has: milliseconds since 1970, then 80 random bits. Keys made one after the other lie side by side in the daemon's
+    index, which then writes few pages for a batch.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
 
 
 def submit(title: str, **options: Unpack[TaskOptions]) -> Plan[s.Task]:

@@ -1,0 +1,190 @@
+"""Daemons with one mistake each: a checker that does not find them would find nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from fleetd.core import runs
+from fleetd.core.lanes import LaneBook
+from fleetd.core.ledger import Ledger
+from fleetd.core.limits import Gate, Gates
+from fleetd.core.slots import SlotBook
+from fleetd.core.task import Order, Task
+from fleetd.core.words import Ack, Result, Say, Word, _ack, _act
+from fleetd.engine.due import DueWindow
+from fleetd.engine.engine import Engine
+from fleetd.engine.sessions import Session, Sessions
+from fleetd.engine.sweeper import Sweeper
+
+Patch = tuple[Any, str, Any]
+
+
+def _fence_removed() -> list[Patch]:
+    """Whoever speaks about a live task is heard, whatever lease he has."""
+
+    def hear(self: Say, ledger: Ledger, word: Word) -> Ack:
+        task = ledger.task(word.task_id)
+        if task is None or not task.live:
+            return _ack(word, Result.LEASE_LOST)
+        return _ack(word, _act(ledger, task, word))
+
+    return [(Say, "_hear", hear)]
+
+
+def _offer_timer_removed() -> list[Patch]:
+    """An offer that nobody accepts waits for ever."""
+    original = Sweeper.set_lease
+
+    def set_lease(self: Sweeper, kind: str, task: Task, at: int) -> None:
+        if kind != "offer":
+            original(self, kind, task, at)
+
+    return [(Sweeper, "set_lease", set_lease)]
+
+
+def _epoch_reset() -> list[Patch]:
+    """Every claim gives lease 1."""
+    original = runs.claim
+
+    def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, *, accepted: bool) -> None:
+        task.lease_epoch = 0
+        original(ledger, task, agent_id, session_epoch, accepted=accepted)
+
+    return [(runs, "claim", claim)]
+
+
+def _answered_before_the_commit() -> list[Patch]:
+    """A commit of which nothing is known is taken for done."""
+
+    async def was_committed(self: Engine, number: int) -> bool:
+        return True
+
+    return [(Engine, "_was_committed", was_committed)]
+
+
+def _written_twice() -> list[Patch]:
+    """A commit of which nothing is known is repeated."""
+
+    async def was_committed(self: Engine, number: int) -> bool:
+        return False
+
+    return [(Engine, "_was_committed", was_committed)]
+
+
+def _duplicates_accepted() -> list[Patch]:
+    """A repeat is answered as if it had been the first."""
+    original = Say._hear
+
+    def hear(self: Say, ledger: Ledger, word: Word) -> Ack:
+        ack = original(self, ledger, word)
+        return ack._replace(result=Result.ACCEPTED) if ack.result is Result.DUPLICATE else ack
+
+    return [(Say, "_hear", hear)]
+
+
+def _lanes_kept_on_rollback() -> list[Patch]:
+    """What a failed transaction did to the lanes stays."""
+    return [(LaneBook, "rollback", LaneBook.commit)]
+
+
+def _gates_kept_on_rollback() -> list[Patch]:
+    """What a failed transaction did to the counts of limits stays."""
+    return [(Gates, "rollback", Gates.commit)]
+
+
+def _slots_kept_on_rollback() -> list[Patch]:
+    """What a failed transaction did to the slots stays."""
+    return [(SlotBook, "rollback", SlotBook.commit)]
+
+
+def _limits_forgotten() -> list[Patch]:
+    """Only pauses close a gate."""
+    return [(Gate, "shut", property(lambda self: self.rule.paused))]
+
+
+def _pauses_forgotten() -> list[Patch]:
+    """Only limits close a gate."""
+    shut = property(lambda self: bool(self.rule.max_running and self.running >= self.rule.max_running))
+    return [(Gate, "shut", shut)]
+
+
+def _cancel_forgotten() -> list[Patch]:
+    """A result that comes after the cancellation counts."""
+    original = runs.complete
+
+    def complete(ledger: Ledger, task: Task, *rest: Any) -> None:
+        task.order = Order.NONE
+        original(ledger, task, *rest)
+
+    return [(runs, "complete", complete)]
+
+
+def _slots_not_counted() -> list[Patch]:
+    """Agents are never full."""
+
+    def take(self: SlotBook, agent_id: str, vtime: float = 0.0) -> None:
+        return None
+
+    return [(SlotBook, "take", take)]
+
+
+def _heartbeats_ignored() -> list[Patch]:
+    """No word of an agent keeps its session alive."""
+
+    def renew(self: Sessions, session: Session) -> None:
+        return None
+
+    return [(Sessions, "renew", renew)]
+
+
+def _later_things_forgotten() -> list[Patch]:
+    """Delays and deadlines written while the daemon runs are not watched."""
+
+    def add(self: DueWindow, *rest: Any) -> None:
+        return None
+
+    return [(DueWindow, "add", add)]
+
+
+def _keys_forgotten() -> list[Patch]:
+    """A repeated submission is not recognised."""
+
+    def task_by_key(self: Ledger, org_id: str, key: str) -> Task | None:
+        return None
+
+    return [(Ledger, "task_by_key", task_by_key)]
+
+
+VARIANTS: dict[str, Callable[[], list[Patch]]] = {
+    make.__name__.removeprefix("_").replace("_", "-"): make
+    for make in (
+        _fence_removed,
+        _offer_timer_removed,
+        _epoch_reset,
+        _answered_before_the_commit,
+        _written_twice,
+        _duplicates_accepted,
+        _lanes_kept_on_rollback,
+        _gates_kept_on_rollback,
+        _slots_kept_on_rollback,
+        _limits_forgotten,
+        _pauses_forgotten,
+        _cancel_forgotten,
+        _slots_not_counted,
+        _heartbeats_ignored,
+        _later_things_forgotten,
+        _keys_forgotten,
+    )
+}
+
+
+@contextmanager
+def broken(variant: str) -> Iterator[None]:
+    """Make the mistake as long as the context lasts; "" makes none."""
+    with ExitStack() as stack:
+        for owner, name, value in VARIANTS[variant]() if variant else ():
+            stack.callback(setattr, owner, name, vars(owner)[name])
+            setattr(owner, name, value)
+        yield
