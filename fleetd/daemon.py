@@ -169,7 +169,7 @@ def _tune_collector() -> None:
     Let the garbage collector look at new objects only, and not after every few hundred of them.
 
     What was built until now lives as long as the daemon. A batch of a thousand commands makes some ten thousand objects that reference
-    counting frees; looking for cycles among them every 700 costs four to nine percent of the time of a batch (docs/decisions/0006).
+    counting frees; looking for cycles among them every 700 costs four to nine percent of the time of a batch (docs/decisions/0011).
     """
     gc.collect()
     gc.freeze()
