@@ -12,7 +12,7 @@ from fleetd.core.task import Order
 from fleetd.core.words import Ack, Say, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem, OrdersItem
 from fleetd.engine.sessions import Demand, Session, Sessions
-from fleetd.errors import NotFound, WrongState
+from fleetd.errors import NotFound, Unavailable, WrongState
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
@@ -100,7 +100,7 @@ class UnaryAgents:
         session = self._sessions.get(agent_id)
         if session is None:
             await self.register(agent.spec, incarnation, agent.lease_duration)
-            session = self._sessions.by_agent[agent_id]
+            session = self._opened(agent_id, incarnation)
         self._sessions.repair(session, held)
         self._sessions.confirm(session, confirmed_orders)
         return self._answer(session)
@@ -132,8 +132,14 @@ class UnaryAgents:
             if capabilities is not None:
                 spec = replace(spec, capabilities=capabilities)
         await self.register(spec, incarnation, lease_duration)
+        return self._opened(agent_id, incarnation)
+
+    def _opened(self, agent_id: str, incarnation: str) -> Session:
+        """Return the session that was just opened, unless something else ended it in the same transaction."""
         session = self._sessions.get(agent_id)
         if session is None:
+            raise Unavailable("SESSION_ENDED", f"the session of {agent_id!r} was ended just now")
+        if session.incarnation != incarnation:
             raise WrongState("SESSION_REPLACED", f"another process registered as {agent_id!r} just now")
         return session
 

@@ -178,6 +178,9 @@ class Checker:
         if event.type is EventType.AGENT_LOST and self._began < self._vouched_before.get(event.agent_id, 0):
             early = self._vouched_before[event.agent_id] - self._began
             self.violated(f"{event.agent_id} was given up {early} ms too early")
+        if event.type is EventType.AGENT_REGISTERED:
+            # What was heard of the process before does not count for the new one.
+            self.vouched.pop(event.agent_id, None)
         if not event.task_id:
             return
         task = self.tasks.get(event.task_id)

@@ -90,6 +90,7 @@ class Connection:
             return
         session: Session = result
         if not self._served:
+            self.process.agent.detached()
             self.daemon.engine.sessions.detach(session)
             return
         self.session = session

@@ -147,9 +147,15 @@ class UnaryProcess(Process):
         self.agent.died(self)
 
     def _vouch(self, result: Any) -> None:
-        if isinstance(result, UnaryAnswer):
-            vouched, now = self.world.checker.vouched, self.world.clock.now()
-            vouched[self.agent.agent_id] = now + result.lease_ttl
+        daemon, agent_id = self.world.daemon, self.agent.agent_id
+        session = daemon.engine.sessions.get(agent_id) if daemon is not None else None
+        # The answer may be about a session that another process has ended meanwhile.
+        if (
+            session is not None
+            and session.incarnation == self.incarnation
+            and isinstance(result, UnaryAnswer)
+        ):
+            self.world.checker.vouched[agent_id] = self.world.clock.now() + result.lease_ttl
 
     def _goes_on(self, result: Any) -> bool:
         """Take in what every answer carries; False when the process is over."""

@@ -2,12 +2,16 @@
 
 import asyncio
 
+import pytest
+
+from fleetd.core.agent import AgentSpec
+from fleetd.core.attendance import Unregister
 from fleetd.core.deadletters import Replay
 from fleetd.core.interventions import Cancel, TimeoutRun, Update
 from fleetd.core.settings import Rules
 from fleetd.core.task import Priority, RetryPolicy, Status
 from fleetd.core.words import WordKind
-from fleetd.errors import WrongState
+from fleetd.errors import Unavailable, WrongState
 from tests.unit.engine.fleet import Fleet
 
 
@@ -145,3 +149,27 @@ async def test_a_timeout_beside_a_cancel_in_one_batch_ends_as_cancelled(fleet):
     await together(fleet, Cancel((task.id,)), TimeoutRun(task.id, "too long"))
     await agent.say(offer, WordKind.STOPPED)
     assert await fleet.status(task.id) is Status.CANCELLED
+
+
+async def test_a_heartbeat_whose_session_ends_in_the_same_batch_is_refused_plainly(fleet):
+    """D1, D2: the agent was forgotten beside its return; no internal error."""
+    await fleet.run(fleet.engine.unary.register(AgentSpec("worker"), "process-1", 15_000))
+    await fleet.pass_time(15_000)
+    assert fleet.engine.sessions.get("worker") is None
+    beat = asyncio.ensure_future(fleet.engine.unary.heartbeat("worker", "process-1", [], []))
+    await asyncio.sleep(0)
+    await together(fleet, Unregister("worker"))
+    with pytest.raises(Unavailable, match="ended just now"):
+        await beat
+
+
+async def test_a_claim_beside_a_takeover_gets_nothing_of_the_new_process(fleet):
+    """D1: the process that was replaced in the same batch is told so."""
+    claim = asyncio.ensure_future(fleet.engine.unary.claim("worker", "process-1", (), 1, 0, 60_000, ""))
+    await asyncio.sleep(0)
+    takeover = asyncio.ensure_future(fleet.engine.unary.register(AgentSpec("worker"), "process-2", 60_000))
+    await asyncio.sleep(0)
+    await fleet.submit()
+    await takeover
+    with pytest.raises(WrongState, match="another process"):
+        await claim
