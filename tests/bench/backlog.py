@@ -78,6 +78,7 @@ def _copy(db: sqlite3.Connection, which: str, copies: int) -> None:
             "seq",
             {
                 "seq": seq,
+                "place": seq,
                 "id": new_id,
                 "run_at": f"t.run_at + {later}",
                 "queued_at": f"t.queued_at + {later}",
