@@ -93,6 +93,7 @@ class Attach:
 
     def _open(self, ledger: Ledger, agent: Agent, *, resumed: bool) -> Attached:
         agent.last_heartbeat_at = ledger.now
+        agent.hellos += 1
         agent.lease_duration = self.lease_duration
         agent_id = agent.spec.agent_id
         ledger.greeted[agent_id] = None
@@ -121,7 +122,8 @@ class EndSession:
     """
     End a session if it is still the one meant. Answer: number of leases that went back.
 
-    An agent that said hello in the same transaction is not lost. `heard_at`: when it was heard last, epoch ms, 0 = now.
+    An agent that said hello since (`hellos` is how many the daemon had heard when it gave the agent up) is not lost. `heard_at`: when it was
+    heard last, epoch ms, 0 = now.
     """
 
     agent_id: str
@@ -129,6 +131,7 @@ class EndSession:
     why: Leaving
     reason: str = ""
     heard_at: int = 0
+    hellos: int | None = None
 
     def keys(self) -> Keys:
         return Keys(held_by=(self.agent_id,))
@@ -140,7 +143,8 @@ class EndSession:
         known = ledger.agent(self.agent_id)
         if known is None or not known.session_open or known.session_epoch != self.session_epoch:
             return 0
-        if self.why is Leaving.LOST and self.agent_id in ledger.greeted:
+        came_back = self.agent_id in ledger.greeted or self.hellos not in (None, known.hellos)
+        if self.why is Leaving.LOST and came_back:
             return 0
         ledger.change_agent(self.agent_id).last_heartbeat_at = self.heard_at or ledger.now
         return _end(ledger, self.agent_id, self.why, self.reason)

@@ -39,6 +39,8 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
             if not effect.task.order and effect.task.status is Status.ASSIGNED:
                 sweeper.set_lease("start", effect.task, now + engine.start_timeout(effect.task))
         elif isinstance(effect, Ordered):
+            if not effect.task.order:
+                continue  # the lease ended in the same transaction
             sessions.ordered(effect.task)
             sweeper.set_lease("grace", effect.task, now + engine.rules.stop_grace)
         elif isinstance(effect, RuleChanged):

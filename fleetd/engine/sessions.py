@@ -386,7 +386,8 @@ class Sessions:
             self._engine.sweeper.timers.set(("session", agent_id), session.expires_at)
             return
         missed = "stream ended without goodbye" if not session.connected else "heartbeats missed"
-        end = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall)
+        hellos = self._engine.agents[agent_id].hellos
+        end = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall, hellos)
         self._engine.post_internal(end, ("session", agent_id))
 
     def end_drain(self, agent_id: str) -> None:

@@ -54,7 +54,8 @@ class Agent:
         """The daemon learns that a stream is gone: from now on it has one interval to wait."""
         vouched = self.world.checker.vouched
         at = self.world.clock.now() + self.world.rules.heartbeat_min
-        vouched[self.agent_id] = min(vouched.get(self.agent_id, at), at)
+        if self.agent_id in vouched:
+            vouched[self.agent_id] = min(vouched[self.agent_id], at)
 
     def died(self, process: Process) -> None:
         """Start anew after a while, unless another process lives."""

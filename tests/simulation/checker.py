@@ -67,7 +67,7 @@ class Checker:
         self.claims: dict[str, dict[int, int]] = {}
         # Monotonic ms until which the daemon must not give up an agent.
         self.vouched: dict[str, int] = {}
-        self._event_seq = 0
+        self.events = 0
         self._seqs: dict[int, str] = {}
         self._held: dict[str, int] = {}
         # The gates each live lease passed: what the task needs may be changed once it waits again.
@@ -78,6 +78,8 @@ class Checker:
         self._vouched_before: dict[str, int] = {}
         self._began = 0
         self._turns = 0
+        self._overdue: dict[str, None] = {}
+        self._registered: dict[str, None] = {}
 
     def violated(self, what: str, cause: BaseException | None = None) -> None:
         """Note a broken promise; the simulation stops at its next turn."""
@@ -117,8 +119,16 @@ class Checker:
         if self._turns > MOST_TURNS:
             self.violated(f"the engine turns and turns: {MOST_TURNS} times")
         self._began = self._world.clock.now()
+        for agent_id in self._registered:
+            # What was heard until the engine knew of its new session was heard of the old one.
+            self.vouched.pop(agent_id, None)
+        self._registered.clear()
         self._asked_before = dict(self.asked)
         self._claimed_before = {agent_id: sum(claims.values()) for agent_id, claims in self.claims.items()}
+        # An end that was due waits its turn among the commands; a word that comes meanwhile does not call it back.
+        waits = self._world.daemon is not None and self._world.daemon.engine.queued > 0
+        overdue = [agent_id for agent_id, until in self.vouched.items() if until <= self._began]
+        self._overdue = dict.fromkeys([*(self._overdue if waits else ()), *overdue])
         self._vouched_before = dict(self.vouched)
 
     def committed(self, record: Record, outcome: Any) -> None:
@@ -170,17 +180,16 @@ class Checker:
             self._compare(row)
 
     def _event(self, event: Event, given: dict[str, int]) -> None:
-        if event.seq != self._event_seq + 1:
-            self.violated(f"event {event.seq} follows event {self._event_seq}")
-        self._event_seq = event.seq
+        if event.seq != self.events + 1:
+            self.violated(f"event {event.seq} follows event {self.events}")
+        self.events = event.seq
         who = event.task_id or event.agent_id
         self._world.history.note("event", f"{event.seq} {event.type.name} {who} {event.payload or ''}")
-        if event.type is EventType.AGENT_LOST and self._began < self._vouched_before.get(event.agent_id, 0):
-            early = self._vouched_before[event.agent_id] - self._began
+        early = self._vouched_before.get(event.agent_id, 0) - self._began
+        if event.type is EventType.AGENT_LOST and early > 0 and event.agent_id not in self._overdue:
             self.violated(f"{event.agent_id} was given up {early} ms too early")
         if event.type is EventType.AGENT_REGISTERED:
-            # What was heard of the process before does not count for the new one.
-            self.vouched.pop(event.agent_id, None)
+            self._registered[event.agent_id] = None
         if not event.task_id:
             return
         task = self.tasks.get(event.task_id)

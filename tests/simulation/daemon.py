@@ -64,7 +64,7 @@ class Daemon:
         self.alive = True
         self.connections: list[Connection] = []
         self.engine = SimulatedEngine(
-            world.store, world.clock, world.rules, Incidents(world), random=world.random
+            world.store, world.clock, world.rules, Incidents(world), world.options, world.random
         )
         self.engine.world = world
         self._running: dict[asyncio.Task[Any], None] = {}

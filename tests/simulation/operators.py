@@ -12,6 +12,7 @@ from fleetd.core.gating import Pause, SetLimits
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun, Update
 from fleetd.core.limits import GateKey
 from fleetd.core.task import Priority
+from fleetd.engine.engine import Engine
 from fleetd.errors import FleetError
 from tests.simulation.network import LOST, call
 from tests.simulation.submitter import ORGS
@@ -74,6 +75,9 @@ class Operators:
         if self._world.calm:
             return
         self._later()
+        if self._world.random.random() < 0.1:
+            self._explain()
+            return
         what, command = self._draw()
         audited = Audited(command, "operator", what, "")
 
@@ -90,6 +94,20 @@ class Operators:
             noted,
             DEADLINE,
         )
+
+    def _explain(self) -> None:
+        """Ask why a task is not running (D9)."""
+        task_id = self._world.random.choice(list(self._world.checker.tasks) or ["none"])
+
+        async def explain(engine: Engine) -> str:
+            rows = await engine.store.get_tasks([task_id])
+            found = [await engine.explain(row.task, row.spec) for row in rows.values()]
+            return " ".join(explanation.sentence for explanation in found)
+
+        def noted(sentence: Any) -> None:
+            self._world.history.note("operator", f"{task_id}: {sentence}")
+
+        call(self._world, "operator", f"explain {task_id}", explain, noted, DEADLINE)
 
     def _draw(self) -> tuple[str, Command]:
         world, random = self._world, self._world.random

@@ -16,6 +16,7 @@ from fleetd.core.task import Priority, RetryPolicy, Spec
 from fleetd.engine.transaction import Command
 from tests.simulation import faults
 from tests.simulation.agent import Agent
+from tests.simulation.bounds import narrow
 from tests.simulation.checker import Violation
 from tests.simulation.history import History
 from tests.simulation.mischief import Mischief
@@ -58,7 +59,8 @@ def chaos(seed: int) -> Report:
 async def _chaos(seed: int) -> Report:
     dice = Random(seed)
     rules = replace(RULES, auto_replay=dice.random() < 0.3)
-    return await _told(World(seed, faults.draw(dice), rules), _play)
+    with narrow(wanted=dice.random() < 0.3) as options:
+        return await _told(World(seed, faults.draw(dice), rules, options), _play)
 
 
 async def _told(world: World, story: Callable[[World], Coroutine[None, None, None]]) -> Report:
@@ -119,6 +121,7 @@ async def _calm(world: World, submitter: Submitter, operators: Operators) -> Non
         await world.step(world.clock.now() + 1_000)
     await world.compare_memory()
     await world.checker.compare_store()
+    world.watcher.check(world.checker.events)
     world.checker.check()
 
 

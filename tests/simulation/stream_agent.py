@@ -28,6 +28,7 @@ class Connection:
         self.up = True
         self.heard_at = daemon.world.clock.now()
         self._served = True
+        self._greeted = False
         self._there = Line(daemon.world, process.name)
         self._back = Line(daemon.world, f"{process.name} <-")
         self._cancel: Callable[[], object] = lambda: None
@@ -46,7 +47,9 @@ class Connection:
 
     def hello(self, spec: AgentSpec, incarnation: str, held: tuple[LeaseRef, ...]) -> None:
         def arrive() -> None:
-            if self._served and self.daemon.alive and self.session is None:
+            # A stream has one hello, whatever the network does.
+            if self._served and self.daemon.alive and not self._greeted:
+                self._greeted = True
                 hello = self.daemon.engine.sessions.hello(spec, incarnation, held)
                 self._cancel = self.daemon.run(hello, self._opened)
 
@@ -96,8 +99,9 @@ class Connection:
         self.session = session
         self.daemon.connections.append(self)
         process, world = self.process, self.process.world
-        world.checker.asked[session.agent_id] = process.agent.slots
-        self._vouch(session)
+        if self.daemon.engine.sessions.get(session.agent_id) is session:
+            world.checker.asked[session.agent_id] = process.agent.slots
+            self._vouch(session)
         adopted = tuple(session.adopted)
         self._deliver(
             f"welcome {[*map(tuple, adopted)]}",

@@ -8,7 +8,7 @@ from random import Random
 
 from fleetd.clock import ManualClock
 from fleetd.core.settings import Rules
-from fleetd.engine.engine import EngineStopped
+from fleetd.engine.engine import EngineOptions, EngineStopped
 from tests.simulation import memory
 from tests.simulation.agenda import Agenda
 from tests.simulation.agent import Agent
@@ -17,12 +17,13 @@ from tests.simulation.daemon import Daemon, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 from tests.simulation.store import FaultyStore
+from tests.simulation.watcher import Watcher
 
 
 class World:
     """Everything of one simulation. Only `random` decides anything."""
 
-    def __init__(self, seed: int, faults: Faults, rules: Rules) -> None:
+    def __init__(self, seed: int, faults: Faults, rules: Rules, options: EngineOptions | None = None) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.clock = ManualClock()
@@ -30,9 +31,11 @@ class World:
         self.history = History(self.clock)
         self.faults = faults
         self.rules = rules
+        self.options = options
         self.calm = False
         self.checker = Checker(self)
         self.store = FaultyStore(self)
+        self.watcher = Watcher(self)
         self.daemon: Daemon | None = None
         self.agents: dict[str, Agent] = {}
         self._numbers = itertools.count(1)
@@ -76,6 +79,7 @@ class World:
     async def _start_daemon(self) -> None:
         daemon = Daemon(self)
         await daemon.start()
+        await self.watcher.connect(daemon)
         self.daemon = daemon
         # Every session that stood gets a full fresh TTL.
         for session in daemon.engine.sessions.all():
@@ -118,6 +122,7 @@ class World:
         await self.turn()
         if daemon.alive:
             daemon.pump()
+            await self.watcher.look()
 
     async def pass_time(self, milliseconds: int) -> None:
         """Let time pass, and everybody but the engine do what they do in it."""

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from fleetd.core.agent import AgentSpec
-from fleetd.core.attendance import Unregister
+from fleetd.core.agent import AgentOrder, AgentSpec
+from fleetd.core.attendance import EndDrain, EndSession, Leaving, OrderAgent, Unregister
 from fleetd.core.deadletters import Replay
 from fleetd.core.interventions import Cancel, TimeoutRun, Update
 from fleetd.core.settings import Rules
@@ -173,3 +173,27 @@ async def test_a_claim_beside_a_takeover_gets_nothing_of_the_new_process(fleet):
     await takeover
     with pytest.raises(WrongState, match="another process"):
         await claim
+
+
+async def test_an_agent_that_came_back_before_its_end_was_carried_out_is_not_lost(fleet):
+    """D2: with a full queue, hello and end are batches apart."""
+    task = await fleet.submit()
+    agent = await fleet.agent()
+    offer = await agent.start()
+    hellos = fleet.engine.agents["agent-1"].hellos
+    again = await fleet.agent(held=((offer.task.id, offer.lease_epoch),))
+    assert await fleet.do(EndSession("agent-1", 1, Leaving.LOST, hellos=hellos)) == 0
+    assert fleet.engine.sessions.get("agent-1") is again.session
+    assert await fleet.status(task.id) is Status.RUNNING
+
+
+async def test_an_order_about_a_lease_that_ended_in_the_same_batch_is_not_sent(fleet):
+    """D2, T7: the drain deadline beside the loss of the agent."""
+    await fleet.submit()
+    agent = await fleet.agent()
+    await agent.start()
+    deadline = fleet.clock.wall() + 5_000
+    await fleet.do(OrderAgent("agent-1", AgentOrder.DRAIN, "drain-1", deadline=deadline))
+    await together(fleet, EndDrain("agent-1", deadline), EndSession("agent-1", 1, Leaving.LOST))
+    agent.read()
+    assert [order.order_id for order in agent.orders if order.task_id] == []
