@@ -21,6 +21,8 @@ from fleetd.daemon import DATABASE
 
 DELAY = 24 * 3_600
 """Seconds until the first delayed task is due: none starts while something is measured."""
+ROOM = "queue.max_pending=2000000"
+"""A setting for daemons with such a backlog: the default lets one org have a million waiting tasks, and measurements add some."""
 SPREAD = 1_000
 """Milliseconds between the starts of two delayed tasks."""
 

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import grpc
-from backlog import fill
+from backlog import ROOM, fill
 from figure import Figure, Sample, median
 from process import daemon
 from tasks import LANES, batch, skills
@@ -68,8 +68,8 @@ async def _compare(sample: Sample, one: tuple[int, int], other: tuple[int, int])
     for name, (pending, lane_count) in (("one", one), ("other", other)):
         await fill(sample.folder / name, pending, lanes=lane_count)
     async with (
-        daemon(sample.folder / "one") as first,
-        daemon(sample.folder / "other") as second,
+        daemon(sample.folder / "one", ROOM) as first,
+        daemon(sample.folder / "other", ROOM) as second,
         grpc.aio.insecure_channel(first.address) as first_channel,
         grpc.aio.insecure_channel(second.address) as second_channel,
     ):

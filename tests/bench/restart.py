@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import grpc
-from backlog import fill
+from backlog import ROOM, fill
 from e2e import submit
 from figure import Figure, Sample, median
 from process import Daemon, daemon
@@ -21,7 +21,7 @@ async def measure(sample: Sample) -> list[Figure]:
     await fill(sample.folder / "full", pending, delayed=delayed)
     full: list[float] = []
     empty: list[float] = []
-    async with daemon(sample.folder / "full") as one, daemon(sample.folder / "empty") as other:
+    async with daemon(sample.folder / "full", ROOM) as one, daemon(sample.folder / "empty", ROOM) as other:
         for _ in range(repetitions):
             empty.append(await _cut(other))
             full.append(await _cut(one))
