@@ -12,6 +12,9 @@ from tests.simulation.unary_agent import UnaryProcess
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+UNHEARD = 60_000
+"""Milliseconds that a hello may wait in the daemon at most."""
+
 
 class Agent:
     """Starts processes, and a new one when the last is gone."""
@@ -25,6 +28,7 @@ class Agent:
         self.slots = slots
         self.stream = stream
         self.processes: list[Process] = []
+        self.uncertain_until = 0
         self._count = 0
 
     @property
@@ -50,8 +54,14 @@ class Agent:
         self.processes.append(process)
         process.start()
 
-    def detached(self) -> None:
-        """The daemon learns that a stream is gone: from now on it has one interval to wait."""
+    def detached(self, *, hello: bool) -> None:
+        """
+        The daemon learns that a stream is gone: from now on it has one interval to wait.
+
+        Was its `hello` still under way, then the daemon cuts the session off as soon as that is heard, whenever this may be.
+        """
+        if hello:
+            self.uncertain_until = self.world.clock.now() + UNHEARD
         vouched = self.world.checker.vouched
         at = self.world.clock.now() + self.world.rules.heartbeat_min
         if self.agent_id in vouched:

@@ -9,7 +9,7 @@ from fleetd.core.agent import AgentSpec
 from fleetd.core.attendance import LeaseRef
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Item, Offers, OrdersItem
 from fleetd.engine.sessions import Session
-from fleetd.errors import FleetError, Unavailable
+from fleetd.errors import FleetError, Overloaded, Unavailable
 from tests.simulation.network import Line
 from tests.simulation.process import Process
 
@@ -80,20 +80,19 @@ class Connection:
             return
         session, sessions = self.session, self.daemon.engine.sessions
         if session is None or (sessions.get(session.agent_id) is session and session.connected):
-            # A hello that is under way is detached as soon as it stands.
-            self.process.agent.detached()
+            self.process.agent.detached(hello=session is None)
         if session is not None:
             sessions.detach(session)
 
     def _opened(self, result: Any) -> None:
         if isinstance(result, FleetError):
-            after = 500 if isinstance(result, Unavailable) or result.reason == "STORE_FULL" else None
+            after = 500 if isinstance(result, (Unavailable, Overloaded)) else None
             self._tell(EndItem(result.reason, result.message, after))
             self._served = False
             return
         session: Session = result
         if not self._served:
-            self.process.agent.detached()
+            self.process.agent.detached(hello=False)
             self.daemon.engine.sessions.detach(session)
             return
         self.session = session
@@ -133,8 +132,10 @@ class Connection:
             self.process.world.checker.asked[session.agent_id] = ceiling
 
     def _vouch(self, session: Session) -> None:
-        world = self.process.world
-        world.checker.vouched[session.agent_id] = world.clock.now() + session.lease_ttl
+        world, agent = self.process.world, self.process.agent
+        certain = world.clock.now() >= agent.uncertain_until
+        lives = session.lease_ttl if certain else session.heartbeat_interval
+        world.checker.vouched[session.agent_id] = world.clock.now() + lives
 
     def _tell(self, item: Item) -> None:
         self._deliver(_text(item), lambda: self.process.told(self, item))

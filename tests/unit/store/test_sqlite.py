@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from fleetd.core.event import EventFilter
-from fleetd.core.ledger import Changes, Keys, Minute
-from fleetd.core.task import Payload, Spec, Status, TaskFilter
+from fleetd.core.ledger import Changes, Due, DueKind, Edge, Keys, Minute
+from fleetd.core.task import Checkpoint, Ending, Payload, Run, Spec, Status, TaskFilter
 from fleetd.store import migrations
-from fleetd.store.base import CommitUnclear, Load, Mark, StoreBroken, StoreFull, Write
+from fleetd.store.base import CommitUnclear, Load, Mark, Retention, StoreBroken, StoreFull, Trimmed, Write
 from fleetd.store.connection import Threaded, connect_reader, connect_writer, judged
 from fleetd.store.sqlite import SqliteStore
 from fleetd.store.transaction import LiveRows, transact
-from tests.contract.place import NewTask, a_task, add, an_event, load, mark, seqs, write
+from tests.contract.place import NOW, NewTask, a_task, add, an_event, load, mark, seqs, write
 
 
 @pytest.fixture
@@ -494,3 +494,55 @@ async def test_seqs_are_never_used_twice_even_when_rows_are_gone(tmp_path, make)
     assert await store.oldest_event() == 3
     assert (await store.list_events(EventFilter(), 0, 10, 10)).position == 3
     await store.close()
+
+
+async def test_a_task_that_left_has_no_row_in_any_table(tmp_path, make):
+    """D12: what belonged to it would take room for ever"""
+    path = tmp_path / "fleetd.db"
+    store = make(path)
+    await store.open()
+    over = a_task(1, status=Status.COMPLETED, finished_at=1, due=DueKind.REPLAY)
+    await write(
+        store,
+        new_tasks=[NewTask(over, Spec("t"), Payload(b"input", "b"))],
+        checkpoints={1: Checkpoint(b"state", "s", 1)},
+        runs=[
+            Run(
+                task_seq=1,
+                lease_epoch=1,
+                agent_id="a",
+                attempt=1,
+                ending=Ending.COMPLETED,
+                status=Status.COMPLETED,
+            )
+        ],
+        due=[Due(1, DueKind.REPLAY, 1)],
+        edges=[Edge(1, "retry_of", "task-1", 1, "")],
+        events=[an_event(ref=1)],
+    )
+    before = rows_of_tables(path)
+    assert await store.trim(Retention(2, 2, NOW + 1), 10) == Trimmed(1, 1)
+
+    assert {table for table, count in before.items() if count} == {
+        "daemons",
+        "due",
+        "events",
+        "lineage",
+        "runs",
+        "task_checkpoints",
+        "task_inputs",
+        "task_specs",
+        "tasks",
+        "totals",
+    }
+    assert {table for table, count in rows_of_tables(path).items() if count} == {"daemons", "totals"}
+
+
+def rows_of_tables(path: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        return {
+            name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+            for (name,) in tables
+            if name != "migrations"
+        }
