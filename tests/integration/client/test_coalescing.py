@@ -147,11 +147,13 @@ async def test_a_daemon_that_dies_and_comes_back_takes_each_submission_once(daem
     """S5, T4."""
     down, back = asyncio.Event(), asyncio.Event()
 
-    async def sleep(seconds):
+    async def until_it_is_up(_seconds):
         down.set()
         await back.wait()
+        # The connection has a backoff of its own: until it has tried again, every try is refused without being sent.
+        await client._channel.channel_ready()
 
-    async with FleetClient(daemon.address, timeout=120, sleep=sleep) as client:
+    async with FleetClient(daemon.address, timeout=120, sleep=until_it_is_up) as client:
 
         async def caller(number):
             return [(await client.submit(f"{number}-{turn}")).id for turn in range(20)]

@@ -44,6 +44,14 @@ def test_the_backoff_doubles_up_to_its_cap_with_full_jitter():
     assert Backoff(chance=lambda: 0.0).next() == 0.0
 
 
+def test_the_tries_of_a_call_outlast_a_restart_of_the_daemon_however_the_dice_fall():
+    """S2: the connection tries again every 1.2 s; all tries of a call must not be over before."""
+    tries = Tries(Call(GET_TASK, GetTaskRequest()), timeout=30.0, now=0.0)
+    tries._backoff.chance = lambda: 0.0
+    waits = [tries.wait_after(Unavailable("UNAVAILABLE", ""), 0.0) for _ in range(5)]
+    assert sum(waits) > 1.2
+
+
 def test_what_the_daemon_asked_for_comes_before_the_jitter():
     """S7."""
     assert Backoff(chance=lambda: 0.5).next(at_least=2.0) == 2.05

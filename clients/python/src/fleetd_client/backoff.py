@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Backoff:
-    """Waits between 0 and `initial` × 2^n, at most `cap`, in seconds. A source of randomness in [0, 1) can be given."""
+    """
+    Waits up to `initial` × 2^n, at most `cap`, in seconds; the share `sure` of each wait is not left to chance. A source of randomness in
+    [0, 1) can be given.
+    """
 
     initial: float = 0.1
     cap: float = 30.0
+    sure: float = 0.0
     chance: Callable[[], float] = random.random
     tries: int = field(default=0, init=False)
 
@@ -20,7 +24,7 @@ class Backoff:
         """The next wait; `at_least` is what the daemon asked for, and comes before the jitter."""
         ceiling = min(self.cap, self.initial * 2.0 ** min(self.tries, 32))
         self.tries += 1
-        return (at_least or 0.0) + self.chance() * ceiling
+        return (at_least or 0.0) + ceiling * (self.sure + (1.0 - self.sure) * self.chance())
 
     def reset(self) -> None:
         self.tries = 0

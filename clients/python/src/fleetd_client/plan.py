@@ -18,7 +18,8 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 T = TypeVar("T")
 
-# A try that fails at once is repeated after 0.1, 0.2, … s of jittered wait: at most 3 s, time enough for a daemon to restart.
+# A try that fails at once is repeated after 0.1, 0.2, … s, half of it left to chance: 1.5 to 3 s in all, time enough for a daemon to
+# restart, and for the connection to try again, which it does every 1.2 s at the latest.
 TRIES = 6
 LONGEST_WAIT = 5.0
 
@@ -55,7 +56,7 @@ class Tries:
     def __init__(self, call: Call, timeout: float, now: float, backoff: Backoff | None = None) -> None:
         self._method = call.method
         self._end = now + timeout + call.extra
-        self._backoff = backoff or Backoff(cap=LONGEST_WAIT)
+        self._backoff = backoff or Backoff(cap=LONGEST_WAIT, sure=0.5)
 
     def left(self, now: float) -> float:
         return max(self._end - now, 0.0)
