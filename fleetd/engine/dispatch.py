@@ -12,7 +12,7 @@ from fleetd.core import runs
 from fleetd.core.lanes import Group, Lane, LaneBook, Rank
 from fleetd.core.ledger import Ledger
 from fleetd.core.slots import SlotBook
-from fleetd.core.task import Status, Task
+from fleetd.core.task import Task
 from fleetd.engine.sessions import Session
 from fleetd.store.base import Heads, Parts, Script, TaskParts
 
@@ -80,23 +80,20 @@ def dispatch(
             continue
         true = group.rank(lane)
         if true != rank:
-            # An org of this group was served by way of another group meanwhile.
+            # It was served, or an org of this group was by way of another group.
             heapq.heapreplace(heap, (true, index, group))
-            continue
+            if heap[0][1] != index:
+                continue
         task = yield from _next(ledger, lanes, lane, readings)
-        if task is not None:
-            session = sessions[seat.agent_id]
-            runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
-            slots.take(seat.agent_id, true[1])
-            lanes.gates.enter(lane.gates)
-            lanes.gates.charge(lane.org, true[1])
-            group.floor = max(group.floor, true[1])
-            given.append((task, seat.agent_id))
-        following = group.top()
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (group.rank(following), index, group))
+        if task is None:
+            continue
+        session = sessions[seat.agent_id]
+        runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
+        slots.take(seat.agent_id, true[1])
+        lanes.gates.enter(lane.gates)
+        lanes.gates.charge(lane.org, true[1])
+        group.floor = max(group.floor, true[1])
+        given.append((task, seat.agent_id))
     return (yield from _with_parts(ledger, given))
 
 
