@@ -448,3 +448,24 @@ async def test_a_retried_task_keeps_its_deadline(fleet):
     await fleet.do(Retry(task.id, "again"))
     await keep_alive(fleet, agent, 60_000)
     assert await fleet.status(task.id) is Status.DEAD_LETTER
+
+
+def test_what_the_window_gave_up_is_not_overtaken_after_the_wall_clock_was_set_back():
+    """T3: an entry left to the table is read when the window runs dry; nothing later may keep it from that."""
+    window = DueWindow()
+    window.refill([], now=0, wall=1_000_000)
+    # Due in 10 s by the clock as it was. Then it is set back: what is written next is due in 20 s, and more than fits.
+    window.add([due(1_010_000, n) for n in range(2 * WINDOW)], now=0, wall=1_000_000)
+    window.add([due(520_000, 10_000 + n) for n in range(2 * WINDOW + 1)], now=0, wall=500_000)
+    window.add([due(600_000, 1)], now=0, wall=500_000)
+    assert len(window.pop(20_000)) + len(window.pop(20_000)) == 2 * WINDOW - 1
+    assert window.dry
+
+
+def test_what_is_due_soon_is_in_the_window_when_the_wall_clock_was_set_forward():
+    """T3: the table is read again only when the window ran dry, which may be long after."""
+    window = DueWindow()
+    window.refill([due(n * 1_000, n) for n in range(1, WINDOW + 1)], now=0, wall=0)
+    # One hour forward: what is due in a second lies far beyond the last entry that was read.
+    window.add([due(3_601_000, 5_000)], now=0, wall=3_600_000)
+    assert due(3_601_000, 5_000) in window.pop(1_000)
