@@ -151,7 +151,8 @@ def words_in(reports: Sequence[lease_pb2.Report], limits: Limits) -> tuple[Word,
         raise InvalidArgument(
             [("reports", f"must have at most {limits.batch:,} entries, not {len(reports):,}")]
         )
-    return tuple(_word(report, limits) for report in reports)
+    fields = Fields()
+    return tuple([_word(report, limits, fields) for report in reports])
 
 
 def split(messages: Iterable[M], limit: int) -> Iterator[list[M]]:
@@ -179,9 +180,11 @@ KINDS = {
     "release": WordKind.RELEASE,
     "stopped": WordKind.STOPPED,
 }
+BARE = frozenset({"accept", "start", "stopped"})
 
 
-def _word(report: lease_pb2.Report, limits: Limits) -> Word:
+def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
+    """Return one word; `fields` is empty before and after."""
     said = report.WhichOneof("word")
     task_id, epoch, report_id = report.task_id, report.lease_epoch, report.report_id
     if not 0 < len(task_id) <= WORD:
@@ -199,9 +202,8 @@ def _word(report: lease_pb2.Report, limits: Limits) -> Word:
         refusal = f"word: is required, one of {', '.join(KINDS)}"
         return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
     kind = KINDS[said]
-    if said in ("accept", "start", "stopped"):
+    if said in BARE:
         return Word(task_id, epoch, kind, report_id)
-    fields = Fields()
     if said == "progress":
         progress = report.progress
         word = Word(
@@ -220,13 +222,14 @@ def _word(report: lease_pb2.Report, limits: Limits) -> Word:
         word = Word(task_id, epoch, kind, report_id, data=checkpoint.data, step_id=step_id)
     elif said == "complete":
         complete = report.complete
+        artifacts = complete.artifacts
         word = Word(
             task_id,
             epoch,
             kind,
             report_id,
             output=payload_in(complete.output, "complete.output", limits.input, fields),
-            artifacts=artifacts_in(complete.artifacts, "complete.artifacts", limits, fields),
+            artifacts=artifacts_in(artifacts, "complete.artifacts", limits, fields) if artifacts else (),
         )
     elif said == "fail":
         fail = report.fail
@@ -245,5 +248,6 @@ def _word(report: lease_pb2.Report, limits: Limits) -> Word:
         return Word(task_id, epoch, kind, report_id, message=report.release.reason[:MESSAGE])
     if fields.errors:
         refusal = "; ".join(f"{path}: {right}" for path, right in fields.errors[:10])
+        fields.errors.clear()
         return Word(task_id, epoch, kind, report_id, refusal=refusal)
     return word

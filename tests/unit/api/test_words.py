@@ -60,6 +60,15 @@ def test_a_bad_word_carries_its_refusal(said, path):
     assert word(**said).refusal.startswith(f"{path}: ")
 
 
+def test_a_bad_word_does_not_touch_its_neighbours():
+    """T5: a bad one never sinks the others."""
+    said = {"task_id": "t", "lease_epoch": 3}
+    good, bad = ({"progress": {"percent": percent}, **said} for percent in (100, 101))
+    heard = words_in([lease_pb2.Report(**one) for one in (bad, good, bad)], Limits())
+    assert [one.refusal for one in heard] == [heard[0].refusal, "", heard[0].refusal]
+    assert heard[0].refusal.count("progress.percent") == 1
+
+
 def test_a_failure_is_heard_however_it_is_worded():
     """F4: a run that failed must not go on because its report was too long."""
     heard = word(fail={"code": "x" * 200, "message": "m" * 5_000})
