@@ -108,9 +108,11 @@ def test_leases_are_split_by_bytes_and_a_larger_one_goes_alone():
 
 def test_as_many_leases_as_fit_exactly_go_together():
     """S7."""
-    (both,) = leases_out([offer(1), offer(2)], 1_000)
-    size = sum(lease.ByteSize() for lease in both.leases.leases)
-    assert [len(list(leases_out([offer(1), offer(2)], limit))) for limit in (size, size - 1)] == [1, 2]
+    offers = [offer(seq) for seq in range(1, 5)]
+    (two,) = leases_out(offers[:2], 1_000)
+    size = sum(lease.ByteSize() for lease in two.leases.leases)
+    parts = [[len(m.leases.leases) for m in leases_out(offers, limit)] for limit in (size, size - 1)]
+    assert parts == [[2, 2], [1, 1, 1, 1]]
 
 
 def test_acknowledgements_go_a_thousand_at_a_time_and_keep_their_order():
