@@ -1,5 +1,7 @@
 """Delays, limits to waiting, deadlines, and the window on the table of later things: T2, T3, T6, T7, D5."""
 
+from random import Random
+
 import pytest
 
 from fleetd.core.event import EventType
@@ -437,6 +439,28 @@ def test_timers_are_given_earliest_first_and_at_most_so_many():
     assert timers.pop(5, 2) == ["first", "third"]
     assert timers.pop(5, 9) == ["second"]
     assert timers.pop(5, 9) == []
+
+
+def test_timers_follow_every_change_of_their_times():
+    """S7: compared with a plain table, whatever is set, put off, brought forward, cancelled or taken."""
+    draw, timers, table, now = Random(7), Timers(), {}, 0
+    for _ in range(20_000):
+        key, at = draw.randrange(40), now + draw.randrange(60)
+        if draw.random() < 0.2:
+            timers.cancel(key)
+            table.pop(key, None)
+        else:
+            timers.set(key, at)
+            table[key] = at
+        assert timers.at(key) == table.get(key)
+        assert timers.next() == min(table.values(), default=None)
+        if draw.random() < 0.2:
+            now += draw.randrange(9)
+            taken = timers.pop(now, 3)
+            times = [table.pop(key) for key in taken]
+            assert times == sorted(times)
+            assert all(at <= now for at in times)
+            assert len(taken) == 3 or all(at > now for at in table.values())
 
 
 async def test_a_retried_task_keeps_its_deadline(fleet):
