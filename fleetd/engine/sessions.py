@@ -53,7 +53,7 @@ class Session:
 
     `held` maps task ids to lease epochs; `given_at` says when each lease was given, `accepted` which ones the agent has accepted, `orders`
     what it was told about them, `offers` what a repeated unary claim is answered with. A stream session that lost its stream keeps its
-    leases until `expires_at`.
+    leases until `expires_at`, which lies beyond `spared_until`.
     """
 
     agent_id: str
@@ -64,6 +64,7 @@ class Session:
     expires_at: int
     heartbeat_interval: int
     lease_ttl: int
+    spared_until: int = 0
     wanted: int = 0
     connected: bool = True
     heartbeat_wall: int = 0
@@ -200,7 +201,8 @@ class Sessions:
             return
         session.connected = False
         now = self._engine.clock.now()
-        session.expires_at = min(session.expires_at, now + session.heartbeat_interval)
+        until = max(now + session.heartbeat_interval, session.spared_until)
+        session.expires_at = min(session.expires_at, until)
         self._engine.sweeper.timers.set(("session", session.agent_id), session.expires_at)
         self._engine.between(lambda: self.seat(session.agent_id))
 
@@ -389,6 +391,18 @@ class Sessions:
         hellos = self._engine.agents[agent_id].hellos
         end = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall, hellos)
         self._engine.post_internal(end, ("session", agent_id))
+
+    def spare(self, now: int) -> None:
+        """The daemon was suspended: no session, lease or deadline ends before every agent had a full TTL to be heard (design rule 1)."""
+        sweeper, rules = self._engine.sweeper, self._engine.rules
+        for session in self._sessions.values():
+            # A stream that broke meanwhile may be found broken only later.
+            session.spared_until = now + session.lease_ttl
+            session.expires_at = max(session.expires_at, session.spared_until)
+            sweeper.timers.set(("session", session.agent_id), session.expires_at)
+            for task_id in session.held:
+                sweeper.put_off_lease(task_id, session.spared_until)
+        sweeper.due.hold_back(now + rules.heartbeat(len(self._sessions)) * rules.missed_heartbeats)
 
     def end_drain(self, agent_id: str) -> None:
         agent = self._engine.agents.get(agent_id)
