@@ -36,6 +36,7 @@ from fleetd.engine.figures import MINUTE, Figures
 from fleetd.engine.outbox import Offer
 from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
+from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
@@ -100,6 +101,7 @@ class Engine:
         self.options = options or EngineOptions()
         self.feed = Feed()
         self.figures = Figures()
+        self.run_times = RunTimes()
         self.gates = Gates()
         self.lane_book = LaneBook(self.gates, rules.ageing)
         self.slot_book = SlotBook()
