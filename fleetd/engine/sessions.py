@@ -114,6 +114,8 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         # For agents in ERROR: since when (epoch ms), and when the trial comes (monotonic ms: no jump of the wall clock moves it).
         self._trials: dict[str, tuple[int, int]] = {}
+        # What every stream was told at the end of a drain.
+        self._last_word: tuple[str, str, int] | None = None
 
     def get(self, agent_id: str) -> Session | None:
         return self._sessions.get(agent_id)
@@ -133,8 +135,12 @@ class Sessions:
     # streams
 
     async def hello(self, spec: AgentSpec, incarnation: str, held: tuple[LeaseRef, ...]) -> Session:
-        """Open or resume the session of a stream. Raises WrongState SESSION_REPLACED when the process was replaced."""
-        if self._engine.state != "SERVING":
+        """
+        Open or resume the session of a stream. Raises WrongState SESSION_REPLACED when the process was replaced.
+
+        While the daemon drains only a process that has a session comes in, to deliver what it holds; all others get Unavailable.
+        """
+        if self._engine.state != "SERVING" and not self._may_deliver(spec.agent_id, incarnation):
             raise Unavailable(self._engine.state, f"the daemon is {self._engine.state.lower()}")
         attach = Attach(spec, incarnation, SessionKind.STREAM, held)
         opened: list[Session] = []
@@ -146,6 +152,12 @@ class Sessions:
             answer.add_done_callback(lambda _: self.detach(opened[0]) if opened else None)
             raise
         return opened[0]
+
+    def _may_deliver(self, agent_id: str, incarnation: str) -> bool:
+        if self._engine.state != "DRAINING" or self._last_word is not None:
+            return False
+        agent = self._engine.agents.get(agent_id)
+        return agent is not None and agent.session_open and agent.incarnation == incarnation
 
     def slots(self, session: Session, ceiling: int) -> None:
         """Set how many leases the agent wants to hold at once."""
@@ -236,6 +248,8 @@ class Sessions:
         self._engine.between(lambda: self.seat(session.agent_id))
         for order in self.pending_orders(session):
             session.outbox.order(order)
+        if self._last_word is not None:
+            session.outbox.end(*self._last_word)
         return session
 
     def restore(self, agent: Agent, held: list[Task]) -> None:
@@ -419,6 +433,7 @@ class Sessions:
 
     def end_all(self, reason: str, message: str, reconnect_after: int) -> None:
         """End every stream; the sessions stand in the store and resume after the restart."""
+        self._last_word = reason, message, reconnect_after
         for session in self._sessions.values():
             session.outbox.end(reason, message, reconnect_after)
 
