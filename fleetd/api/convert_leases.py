@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from fleet.v1 import agent_pb2, lease_pb2
+from fleet.v1 import agent_pb2, dispatcher_pb2, lease_pb2
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.convert_payloads import artifacts_in, checkpoint_out, payload_in, payload_out
-from fleetd.api.convert_times import duration, timestamp
+from fleetd.api.convert_times import duration_into, timestamp
 from fleetd.api.limits import Limits
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.attendance import LeaseRef
@@ -22,30 +22,37 @@ MESSAGE = 1_000
 """Characters of a progress message, and those kept of a release reason."""
 ERROR_MESSAGE = 4_096
 STEP = 256
+ACKS = 1_000
+"""Acknowledgements of one message. One has less than 3 KB, its id and up to ten refused fields, so all stay below what a message may have."""
 
 M = TypeVar("M", bound=Message)
 
 
-def lease_out(offer: Offer) -> lease_pb2.Lease:
-    """Return a lease with all that is needed to run it."""
+def lease_into(message: lease_pb2.Lease, offer: Offer) -> None:
+    """Fill an empty message with all that is needed to run a lease; parts that are not set are not touched, which is dearer than a look."""
     task, spec = offer.task, offer.spec
-    message = lease_pb2.Lease(
-        task_id=task.id,
-        lease_epoch=offer.lease_epoch,
-        org_id=task.org_id,
-        title=spec.title,
-        description=spec.description,
-        task_type=task.task_type,
-        priority=enum_out(task.priority),
-        attempt=offer.attempt,
-        max_attempts=task.max_attempts,
-        timeout=duration(offer.timeout),
-        traceparent=spec.traceparent,
-        exclusive=task.exclusive,
-        parent_task_id=task.parent_id,
-        tags=spec.tags,
-        required_capabilities=spec.required_capabilities,
-    )
+    message.task_id = task.id
+    message.lease_epoch = offer.lease_epoch
+    message.org_id = task.org_id
+    message.title = spec.title
+    message.priority = enum_out(task.priority)
+    message.attempt = offer.attempt
+    message.max_attempts = task.max_attempts
+    duration_into(message.timeout, offer.timeout)
+    if spec.description:
+        message.description = spec.description
+    if task.task_type:
+        message.task_type = task.task_type
+    if spec.traceparent:
+        message.traceparent = spec.traceparent
+    if task.exclusive:
+        message.exclusive = True
+    if task.parent_id:
+        message.parent_task_id = task.parent_id
+    if spec.tags:
+        message.tags.extend(spec.tags)
+    if spec.required_capabilities:
+        message.required_capabilities.extend(spec.required_capabilities)
     if offer.input is not None:
         message.input.CopyFrom(payload_out(offer.input))
     if spec.metadata:
@@ -56,7 +63,33 @@ def lease_out(offer: Offer) -> lease_pb2.Lease:
         message.checkpoint.CopyFrom(checkpoint_out(offer.checkpoint))
     if task.deadline:
         message.deadline.CopyFrom(timestamp(task.deadline))
+
+
+def lease_out(offer: Offer) -> lease_pb2.Lease:
+    """Return a lease with all that is needed to run it."""
+    message = lease_pb2.Lease()
+    lease_into(message, offer)
     return message
+
+
+def leases_out(offers: Iterable[Offer], limit: int) -> Iterator[dispatcher_pb2.ClaimResponse]:
+    """Return messages with these leases, each of at most `limit` bytes; a larger lease goes alone."""
+    response = dispatcher_pb2.ClaimResponse()
+    leases, size = response.leases.leases, 0
+    for offer in offers:
+        # Made where it stays: to put a finished message into another one is to copy it.
+        lease = leases.add()
+        lease_into(lease, offer)
+        weight = lease.ByteSize()
+        if size and size + weight > limit:
+            following = dispatcher_pb2.ClaimResponse()
+            following.leases.leases.append(lease)
+            del leases[-1]
+            yield response
+            response, leases, size = following, following.leases.leases, 0
+        size += weight
+    if size:
+        yield response
 
 
 def refs_in(messages: Sequence[lease_pb2.LeaseRef], path: str, limit: int, fields: Fields) -> list[LeaseRef]:
@@ -72,15 +105,26 @@ def refs_out(refs: Iterable[LeaseRef]) -> list[lease_pb2.LeaseRef]:
     return [lease_pb2.LeaseRef(task_id=ref.task_id, lease_epoch=ref.lease_epoch) for ref in refs]
 
 
-def ack_out(ack: Ack) -> lease_pb2.ReportAck:
-    return lease_pb2.ReportAck(
-        report_id=ack.report_id,
-        task_id=ack.task_id,
-        lease_epoch=ack.lease_epoch,
-        result=enum_out(ack.result),
-        message=ack.message,
-        reason=ack.reason,
-    )
+def ack_into(message: lease_pb2.ReportAck, ack: Ack) -> None:
+    """Fill an empty message with the answer to one word."""
+    message.report_id = ack.report_id
+    message.task_id = ack.task_id
+    message.lease_epoch = ack.lease_epoch
+    message.result = enum_out(ack.result)
+    if ack.message:
+        message.message = ack.message
+    if ack.reason:
+        message.reason = ack.reason
+
+
+def acks_out(acks: Sequence[Ack]) -> Iterator[dispatcher_pb2.ClaimResponse]:
+    """Return messages with these answers."""
+    for first in range(0, len(acks), ACKS):
+        response = dispatcher_pb2.ClaimResponse()
+        answers = response.acks.acks
+        for ack in acks[first : first + ACKS]:
+            ack_into(answers.add(), ack)
+        yield response
 
 
 def order_out(order: OrderItem) -> agent_pb2.Order:
@@ -107,7 +151,8 @@ def words_in(reports: Sequence[lease_pb2.Report], limits: Limits) -> tuple[Word,
         raise InvalidArgument(
             [("reports", f"must have at most {limits.batch:,} entries, not {len(reports):,}")]
         )
-    return tuple(_word(report, limits) for report in reports)
+    fields = Fields()
+    return tuple([_word(report, limits, fields) for report in reports])
 
 
 def split(messages: Iterable[M], limit: int) -> Iterator[list[M]]:
@@ -135,9 +180,11 @@ KINDS = {
     "release": WordKind.RELEASE,
     "stopped": WordKind.STOPPED,
 }
+BARE = frozenset({"accept", "start", "stopped"})
 
 
-def _word(report: lease_pb2.Report, limits: Limits) -> Word:
+def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
+    """Return one word; `fields` is empty before and after."""
     said = report.WhichOneof("word")
     task_id, epoch, report_id = report.task_id, report.lease_epoch, report.report_id
     if not 0 < len(task_id) <= WORD:
@@ -155,9 +202,8 @@ def _word(report: lease_pb2.Report, limits: Limits) -> Word:
         refusal = f"word: is required, one of {', '.join(KINDS)}"
         return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
     kind = KINDS[said]
-    if said in ("accept", "start", "stopped"):
+    if said in BARE:
         return Word(task_id, epoch, kind, report_id)
-    fields = Fields()
     if said == "progress":
         progress = report.progress
         word = Word(
@@ -176,13 +222,14 @@ def _word(report: lease_pb2.Report, limits: Limits) -> Word:
         word = Word(task_id, epoch, kind, report_id, data=checkpoint.data, step_id=step_id)
     elif said == "complete":
         complete = report.complete
+        artifacts = complete.artifacts
         word = Word(
             task_id,
             epoch,
             kind,
             report_id,
             output=payload_in(complete.output, "complete.output", limits.input, fields),
-            artifacts=artifacts_in(complete.artifacts, "complete.artifacts", limits, fields),
+            artifacts=artifacts_in(artifacts, "complete.artifacts", limits, fields) if artifacts else (),
         )
     elif said == "fail":
         fail = report.fail
@@ -201,5 +248,6 @@ def _word(report: lease_pb2.Report, limits: Limits) -> Word:
         return Word(task_id, epoch, kind, report_id, message=report.release.reason[:MESSAGE])
     if fields.errors:
         refusal = "; ".join(f"{path}: {right}" for path, right in fields.errors[:10])
+        fields.errors.clear()
         return Word(task_id, epoch, kind, report_id, refusal=refusal)
     return word

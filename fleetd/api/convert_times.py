@@ -44,6 +44,13 @@ def duration(value: int) -> Duration:
     return Duration(seconds=seconds, nanos=rest * MILLI)
 
 
+def duration_into(message: Duration, value: int) -> None:
+    """Fill an empty Duration with milliseconds that are not negative."""
+    message.seconds, rest = divmod(max(0, value), 1_000)
+    if rest:
+        message.nanos = rest * MILLI
+
+
 def spoken(value: int) -> str:
     """Return milliseconds as people say them."""
     for unit, name in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):

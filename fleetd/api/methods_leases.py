@@ -7,7 +7,15 @@ from typing import TypeAlias
 from fleet.v1 import dispatcher_pb2 as pb
 from fleet.v1 import health_pb2, lease_pb2
 from fleetd.api.calls import Call
-from fleetd.api.convert_leases import ack_out, lease_out, order_ids_in, order_out, refs_in, refs_out, words_in
+from fleetd.api.convert_leases import (
+    ack_into,
+    lease_out,
+    order_ids_in,
+    order_out,
+    refs_in,
+    refs_out,
+    words_in,
+)
 from fleetd.api.convert_times import duration, milliseconds
 from fleetd.api.limits import Limits
 from fleetd.api.methods_waits import budget
@@ -63,11 +71,12 @@ class LeaseMethods:
         fields.check()
         words = words_in(request.reports, self._limits)
         answer = await self._engine.unary.report(agent_id, incarnation, words)
-        return pb.ReportTasksResponse(
-            acks=[ack_out(ack) for ack in answer.acks],
-            lease_ttl=duration(answer.lease_ttl),
-            orders=[order_out(order) for order in answer.orders],
+        response = pb.ReportTasksResponse(
+            lease_ttl=duration(answer.lease_ttl), orders=[order_out(order) for order in answer.orders]
         )
+        for ack in answer.acks:
+            ack_into(response.acks.add(), ack)
+        return response
 
     async def heartbeat(
         self, request: health_pb2.HeartbeatRequest, call: Call

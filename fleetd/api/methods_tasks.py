@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from fleet.v1 import dispatcher_pb2 as pb
@@ -31,7 +30,7 @@ REASON = 1_000
 """Characters of a reason kept in an event."""
 EXAMINED = 10_000
 """Tasks one page may look at: some tens of milliseconds of a reader's time."""
-BREATH = 64
+BREATH = 128
 """Tasks of a batch converted in one go, about a millisecond, before other calls get their turn."""
 
 ITEM_FIELDS = 8
@@ -70,13 +69,13 @@ class TaskMethods:
             if place % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
         answers = iter(await self._engine.execute(Submit(tuple(taken))) if taken else ())
-        merged = (refused.get(place) or next(answers) for place in range(len(request.tasks)))
-        items: list[pb.SubmitTasksItem] = []
-        for item in _items(merged, self._engine.run_times, SHOWN if request.return_tasks else 0):
-            items.append(item)
-            if len(items) % BREATH == 0:
+        response = pb.SubmitTasksResponse()
+        items, times, room = response.items, self._engine.run_times, SHOWN if request.return_tasks else 0
+        for place in range(len(request.tasks)):
+            room = _item_into(items.add(), refused.get(place) or next(answers), times, room)
+            if place % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
-        return pb.SubmitTasksResponse(items=items)
+        return response
 
     async def get_task(self, request: pb.GetTaskRequest, call: Call) -> task_pb2.Task:
         return await self._show(_checked(request.task_id), include_input=request.include_input)
@@ -241,19 +240,20 @@ def unknown_task(task_id: str) -> NotFound:
     return NotFound("TASK_NOT_FOUND", f"there is no task {task_id!r}", {"task_id": task_id})
 
 
-def _items(answers: Iterable[Taken | FleetError], times: RunTimes, room: int) -> Iterator[pb.SubmitTasksItem]:
-    """Yield what each answer looks like; tasks are shown while there is room for them, in bytes."""
-    for answer in answers:
-        if isinstance(answer, FleetError):
-            yield pb.SubmitTasksItem(error=_item_error(answer))
-            continue
-        item = pb.SubmitTasksItem(task_id=answer.task.id, duplicate=answer.duplicate)
-        if room > 0:
-            task = shown(times, answer.task, answer.spec)
-            room -= task.ByteSize()
-            if room >= 0:
-                item.task.CopyFrom(task)
-        yield item
+def _item_into(item: pb.SubmitTasksItem, answer: Taken | FleetError, times: RunTimes, room: int) -> int:
+    """Fill an empty item; the task is shown while there is room for it, in bytes. Return the room that is left."""
+    if isinstance(answer, FleetError):
+        item.error.CopyFrom(_item_error(answer))
+        return room
+    item.task_id = answer.task.id
+    if answer.duplicate:
+        item.duplicate = True
+    if room > 0:
+        task = shown(times, answer.task, answer.spec)
+        room -= task.ByteSize()
+        if room >= 0:
+            item.task.CopyFrom(task)
+    return room
 
 
 def _item_error(refusal: FleetError) -> pb.ItemError:

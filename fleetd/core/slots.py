@@ -120,10 +120,10 @@ class SlotBook:
             pool = self._pools[seat.capabilities]
             pool.vtime = max(pool.vtime, vtime)
             self._turn += 1
-            before = seat.free
+            if seat.held < seat.ceiling:
+                self.free -= 1
             seat.held += 1
             seat.turn = self._turn
-            self.free += seat.free - before
             self._push(seat)
 
     def give_back(self, agent_id: str) -> None:

@@ -12,8 +12,7 @@ from fleetd.core.task import Mode, ModeSource, Payload, Priority, RetryPolicy, S
 from fleetd.errors import AlreadyExists, FleetError, InvalidArgument, NotFound, Overloaded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class Submission(NamedTuple):
     """One validated task to take. Times in epoch ms, durations in ms, 0 = unset. `body_hash` covers every field but the key."""
 
     id: str

@@ -33,8 +33,7 @@ TERMINAL_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """One word; the parts after `kind` belong to the kinds that use them. `refusal` set means the word itself is bad."""
 
     task_id: str

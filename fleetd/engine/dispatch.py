@@ -12,7 +12,7 @@ from fleetd.core import runs
 from fleetd.core.lanes import Group, Lane, LaneBook, Rank
 from fleetd.core.ledger import Ledger
 from fleetd.core.slots import SlotBook
-from fleetd.core.task import Status, Task
+from fleetd.core.task import Task
 from fleetd.engine.sessions import Session
 from fleetd.store.base import Heads, Parts, Script, TaskParts
 
@@ -35,11 +35,23 @@ FIRST_READ = 4
 
 @dataclass(slots=True)
 class _Reading:
-    """How far a lane was read in this transaction; what was given is still in the table as it was."""
+    """
+    The order of one lane as far as it is known in this transaction: `stored` tasks were read, `fresh` ones take their place only with its commit.
 
-    rows: deque[Task] = field(default_factory=deque)
+    `place` is how far the store was read, `over` that there is no more.
+    """
+
+    fresh: deque[Task]
+    stored: deque[Task] = field(default_factory=deque)
     place: int = 0
     chunk: int = FIRST_READ
+    over: bool = False
+
+    def first(self) -> deque[Task] | None:
+        """Return the queue that holds the lane's first task; None when nothing is left."""
+        if self.fresh and (not self.stored or self.fresh[0].place < self.stored[0].place):
+            return self.fresh
+        return self.stored or None
 
 
 def dispatch(
@@ -51,7 +63,7 @@ def dispatch(
     The best lane first (its rank), in a lane strictly by place, each task to the least loaded agent that is able.
     """
     given: list[tuple[Task, str]] = []
-    readings: dict[int, _Reading] = {}
+    readings = _fresh(ledger)
     heap: list[tuple[Rank, int, Group]] = []
     for index, group in enumerate(lanes.ready()):
         group.floor = max(group.floor, slots.floor(group.key))
@@ -68,46 +80,79 @@ def dispatch(
             continue
         true = group.rank(lane)
         if true != rank:
-            # An org of this group was served by way of another group meanwhile.
+            # It was served, or an org of this group was by way of another group.
             heapq.heapreplace(heap, (true, index, group))
-            continue
+            if heap[0][1] != index:
+                continue
         task = yield from _next(ledger, lanes, lane, readings)
-        if task is not None:
-            session = sessions[seat.agent_id]
-            runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
-            slots.take(seat.agent_id, true[1])
-            lanes.gates.enter(lane.gates)
-            lanes.gates.charge(lane.org, true[1])
-            group.floor = max(group.floor, true[1])
-            given.append((task, seat.agent_id))
-        following = group.top()
-        if following is None:
-            heapq.heappop(heap)
-        else:
-            heapq.heapreplace(heap, (group.rank(following), index, group))
-    if not given:
-        return []
-    parts: dict[int, TaskParts] = yield Parts([task.seq for task, _ in given])
-    return [Claimed(task, agent_id, task.lease_epoch, parts[task.seq]) for task, agent_id in given]
+        if task is None:
+            continue
+        session = sessions[seat.agent_id]
+        runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
+        slots.take(seat.agent_id, true[1])
+        lanes.gates.enter(lane.gates)
+        lanes.gates.charge(lane.org, true[1])
+        group.floor = max(group.floor, true[1])
+        given.append((task, seat.agent_id))
+    return (yield from _with_parts(ledger, given))
+
+
+def _fresh(ledger: Ledger) -> dict[int, _Reading]:
+    """Return, by lane, what enters it in this transaction: the store does not show it yet."""
+    entered: dict[int, list[Task]] = {}
+    for task in ledger.entered.values():
+        entered.setdefault(task.lane, []).append(task)
+    return {
+        lane: _Reading(deque(sorted(tasks, key=lambda task: task.place))) for lane, tasks in entered.items()
+    }
 
 
 def _next(ledger: Ledger, lanes: LaneBook, lane: Lane, readings: dict[int, _Reading]) -> Script[Task | None]:
     """Take the lane's first task and note the new head."""
     reading = readings.get(lane.id)
     if reading is None:
-        reading = readings[lane.id] = _Reading()
-    if len(reading.rows) < 2 and lane.count > len(reading.rows):
-        # One more than is given: the head that stays is known without another read.
-        limit = min(lane.count - len(reading.rows), reading.chunk) + 1
-        rows: list[Task] = yield Heads(lane.id, limit, reading.place)
-        reading.chunk = min(4 * reading.chunk, CLAIMS_LIMIT)
-        if rows:
-            reading.place = rows[-1].place
-            reading.rows.extend(ledger.adopt(row) for row in rows)
-    task = reading.rows.popleft() if reading.rows else None
-    head = reading.rows[0] if reading.rows else None
-    if head is None:
+        reading = readings[lane.id] = _Reading(deque())
+    yield from _read(ledger, lane, reading)
+    queue = reading.first()
+    task = queue.popleft() if queue else None
+    queue = reading.first()
+    if queue is None:
         lanes.advance(lane.id, 0, 0, 0)
     else:
-        lanes.advance(lane.id, max(1, lane.count - 1), head.place, head.queued_at)
-    return task if task is not None and task.status is Status.PENDING else None
+        lanes.advance(lane.id, max(1, lane.count - 1), queue[0].place, queue[0].queued_at)
+    return task
+
+
+def _read(ledger: Ledger, lane: Lane, reading: _Reading) -> Script[None]:
+    """Read so much of the lane that its first two tasks are known: the one that is given, and the head that stays."""
+    while len(reading.stored) < 2 and not reading.over:
+        unread = lane.count - len(reading.stored) - len(reading.fresh)
+        if unread <= 0:
+            return
+        limit = min(unread, reading.chunk) + 1
+        rows: list[Task] = yield Heads(lane.id, limit, reading.place)
+        reading.chunk = min(4 * reading.chunk, CLAIMS_LIMIT)
+        reading.over = len(rows) < limit
+        if rows:
+            reading.place = rows[-1].place
+        for row in rows:
+            task = ledger.adopt(row)
+            # A command may have taken it out of this lane, or out and in again.
+            if task is row or (task.queued and task.lane == lane.id and task.seq not in ledger.entered):
+                reading.stored.append(task)
+
+
+def _with_parts(ledger: Ledger, given: list[tuple[Task, str]]) -> Script[list[Claimed]]:
+    """Add what is delivered with the leases: of new tasks it is at hand, of others it is read, less what this transaction changes."""
+    changes = ledger.changes
+    found = {item.task.seq: TaskParts(item.spec, item.input, None) for item in changes.new_tasks}
+    wanted = [task.seq for task, _ in given if task.seq not in found]
+    if wanted:
+        stored: dict[int, TaskParts] = yield Parts(wanted)
+        for seq, parts in stored.items():
+            found[seq] = TaskParts(
+                changes.specs.get(seq, parts.spec),
+                parts.input,
+                changes.checkpoints.get(seq, parts.checkpoint),
+            )
+    return [Claimed(task, agent_id, task.lease_epoch, found[task.seq]) for task, agent_id in given]

@@ -35,7 +35,8 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
             if task.status is Status.COMPLETED:
                 engine.run_times.add(task.org_id, task.task_type, max(0, task.finished_at - task.started_at))
         elif isinstance(effect, Started):
-            if not effect.task.order:  # under an order its grace goes on
+            # Under an order its grace goes on; a run that has ended in the same transaction needs no timer.
+            if not effect.task.order and effect.task.status is Status.RUNNING:
                 sweeper.set_lease("run", effect.task, now + engine.run_timeout(effect.task))
         elif isinstance(effect, Accepted):
             sessions.accepted(effect.task.agent_id, effect.task.id)

@@ -441,12 +441,12 @@ class Engine:
             self._offer(claimed)
         self._dispatch_wanted = self._dispatch_wanted or len(outcome.claimed) >= CLAIMS_LIMIT
         now = self.clock.now()
-        for changes in outcome.written:
-            if changes.due:
-                self.sweeper.due.add(changes.due, now, ledger.now)
-            if changes.events:
-                self.last_event_seq = changes.events[-1].seq
-                self.feed.publish(changes.events)
+        changes = outcome.written
+        if changes.due:
+            self.sweeper.due.add(changes.due, now, ledger.now)
+        if changes.events:
+            self.last_event_seq = changes.events[-1].seq
+            self.feed.publish(changes.events)
         for waiting, answer in zip(batch, outcome.answers, strict=True):
             if isinstance(answer, FleetError):
                 if not waiting.answer.done():

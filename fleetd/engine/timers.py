@@ -9,10 +9,16 @@ K = TypeVar("K")
 
 
 class Timers(Generic[K]):
-    """When each key is due, in monotonic milliseconds. Setting a key again replaces its time."""
+    """
+    When each key is due, in monotonic milliseconds. Setting a key again replaces its time.
+
+    A key that is put off keeps its entry in the heap, which is put right when its turn comes: most leases are put off once or twice
+    (from an offer to a run) and end long before their time.
+    """
 
     def __init__(self) -> None:
-        self._due: dict[K, tuple[int, int]] = {}
+        # When the key is due, and its entry in the heap: the time it comes up there, never later, and the number that tells it from older ones.
+        self._due: dict[K, tuple[int, int, int]] = {}
         self._heap: list[tuple[int, int, K]] = []
         self._count = 0
 
@@ -20,12 +26,16 @@ class Timers(Generic[K]):
         return len(self._due)
 
     def set(self, key: K, at: int) -> None:
+        entry = self._due.get(key)
+        if entry is not None and entry[1] <= at:
+            self._due[key] = (at, entry[1], entry[2])
+            return
         self._count += 1
-        self._due[key] = (at, self._count)
+        self._due[key] = (at, at, self._count)
         heapq.heappush(self._heap, (at, self._count, key))
         if len(self._heap) > 64 + 4 * len(self._due):
-            # Replaced and cancelled entries stay in the heap until their time; most leases end long before theirs.
-            self._heap = [(at, count, key) for key, (at, count) in self._due.items()]
+            # Replaced and cancelled entries stay in the heap until their time.
+            self._heap = [(queued, count, key) for key, (_, queued, count) in self._due.items()]
             heapq.heapify(self._heap)
 
     def cancel(self, key: K) -> None:
@@ -39,10 +49,15 @@ class Timers(Generic[K]):
         """Return the earliest time, None when nothing is due ever."""
         heap = self._heap
         while heap:
-            at, count, key = heap[0]
-            if self._due.get(key) == (at, count):
-                return at
-            heapq.heappop(heap)
+            queued, count, key = heap[0]
+            entry = self._due.get(key)
+            if entry is None or entry[2] != count:
+                heapq.heappop(heap)
+            elif entry[0] > queued:
+                self._due[key] = (entry[0], entry[0], count)
+                heapq.heapreplace(heap, (entry[0], count, key))
+            else:
+                return queued
         return None
 
     def pop(self, now: int, limit: int) -> list[K]:

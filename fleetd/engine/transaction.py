@@ -34,12 +34,11 @@ class Outcome(NamedTuple):
     ledger: Ledger
     answers: list[Any]
     claimed: list[Claimed]
-    written: list[Changes]
+    written: Changes
 
 
 def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], number: int) -> Script[Outcome]:
-    """Run commands on a ledger, write what they changed, then give waiting tasks to free agents and write that."""
-    written: list[Changes] = []
+    """Run commands on a ledger, give waiting tasks to free agents, and write what came of both: a new task that is claimed at once is written once."""
     answers: list[Any] = []
     if commands:
         yield from _load(ledger, _union([command.keys() for command in commands]))
@@ -52,19 +51,15 @@ def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], num
             except FleetError as error:
                 answers.append(error)
         yield from _settle(engine, ledger)
-        changes = ledger.take_changes()
-        written.append(changes)
-        yield Write(changes)
     claimed: list[Claimed] = []
     if engine.can_dispatch():
         claimed = yield from dispatch(ledger, engine.lane_book, engine.slot_book, engine.sessions.by_agent)
-        if claimed:
-            changes = ledger.take_changes()
-            written.append(changes)
-            yield Write(changes)
-            _count_waiting(engine, ledger)
+        _count_waiting(engine, ledger)
+    changes = ledger.take_changes()
+    if commands or claimed:
+        yield Write(changes)
     yield Mark(number, ledger.now // MINUTE, ledger.figures, ledger.counts)
-    return Outcome(ledger, answers, claimed, written)
+    return Outcome(ledger, answers, claimed, changes)
 
 
 def _settle(engine: Engine, ledger: Ledger) -> Script[None]:

@@ -18,13 +18,12 @@ import grpc
 from fleet.v1 import dispatcher_pb2 as pb
 from fleetd.api.convert_agents import spec_in
 from fleetd.api.convert_leases import (
-    ack_out,
-    lease_out,
+    acks_out,
+    leases_out,
     order_ids_in,
     order_out,
     refs_in,
     refs_out,
-    split,
     words_in,
 )
 from fleetd.api.convert_times import duration, timestamp
@@ -233,14 +232,11 @@ class AgentStream:
                     return
 
     def _messages(self, item: Item) -> Iterator[pb.ClaimResponse]:
-        limit = self._limits.delivery
         if isinstance(item, Offers):
             self._leases += len(item.offers)
-            for leases in split(map(lease_out, item.offers), limit):
-                yield pb.ClaimResponse(leases=pb.Leases(leases=leases))
+            yield from leases_out(item.offers, self._limits.delivery)
         elif isinstance(item, Acks):
-            for acks in split(map(ack_out, item.acks), limit):
-                yield pb.ClaimResponse(acks=pb.Acks(acks=acks))
+            yield from acks_out(item.acks)
         elif isinstance(item, BeaconItem):
             yield pb.ClaimResponse(
                 beacon=pb.Beacon(

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import chain
 from typing import Any, TypeVar
 
 from fleetd.core.lanes import LaneKey
@@ -34,6 +36,12 @@ def _insert(table: str, names: Sequence[str], *, replace: bool = False) -> str:
     verb = "INSERT OR REPLACE" if replace else "INSERT"
     return f"{verb} INTO {table} ({columns(names)}) VALUES ({marks(len(names))})"
 
+
+ROWS = 32
+"""
+Rows one statement inserts when there are so many: SQLite takes them in one step, without the interpreter's lock, so that the event loop goes on
+meanwhile. A step for each row would hand the lock over and wait for it as often. Larger numbers gained nothing.
+"""
 
 _SUMS = ", ".join(f"{name} = {name} + ?" for name in rows.MINUTE_COLUMNS)
 _ADDED = ", ".join(f"{name} = {name} + excluded.{name}" for name in rows.MINUTE_COLUMNS)
@@ -176,6 +184,16 @@ class _Transaction:
         if values:
             self._connection.executemany(statement, values)
 
+    def _insert(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows by a statement that ends with the places of one row."""
+        whole = len(values) - len(values) % ROWS
+        if whole:
+            joined = _joined(statement, len(values[0]))
+            for first in range(0, whole, ROWS):
+                self._connection.execute(joined, tuple(chain.from_iterable(values[first : first + ROWS])))
+        if whole < len(values):
+            self._connection.executemany(statement, values[whole:])
+
     def _lane_id(self, key: LaneKey) -> int:
         values = rows.lane_values(key)
         found = self._connection.execute(FIND_LANE, values).fetchone()
@@ -193,7 +211,7 @@ class _Transaction:
             SAVE_CHECKPOINT,
             [rows.checkpoint_values(seq, saved) for seq, saved in changes.checkpoints.items()],
         )
-        many(INSERT_RUN, [rows.run_values(run) for run in changes.runs])
+        self._insert(INSERT_RUN, [rows.run_values(run) for run in changes.runs])
         many(FORGET_DUE, changes.due_done)
         many(SAVE_DUE, _standing(changes))
         many(INSERT_EDGE, changes.edges)
@@ -203,7 +221,7 @@ class _Transaction:
         for seq, event in enumerate(changes.events, self._event_seq + 1):
             event.seq = seq
         self._event_seq += len(changes.events)
-        many(INSERT_EVENT, [rows.event_values(event) for event in changes.events])
+        self._insert(INSERT_EVENT, [rows.event_values(event) for event in changes.events])
 
     def _write_tasks(self, changes: Changes) -> None:
         new = [item.task for item in changes.new_tasks]
@@ -218,8 +236,10 @@ class _Transaction:
         if not new:
             return
         new.sort(key=lambda task: not task.terminal)
-        self._many(INSERT_TASK, [rows.task_values(task) for task in new])
-        self._many(INSERT_SPEC, [(item.task.seq, rows.spec_text(item.spec)) for item in changes.new_tasks])
+        values = [rows.task_values(task) for task in new]
+        self._live.update((task.id, row) for task, row in zip(new, values, strict=True) if task.live)
+        self._insert(INSERT_TASK, values)
+        self._insert(INSERT_SPEC, [(item.task.seq, rows.spec_text(item.spec)) for item in changes.new_tasks])
         self._many(
             INSERT_INPUT,
             [
@@ -246,6 +266,12 @@ class _Transaction:
         if any(values):
             self._connection.execute(ADD_MINUTE, (minute, *values))
             self._connection.execute(ADD_TOTALS, values)
+
+
+@cache
+def _joined(statement: str, width: int) -> str:
+    """Return an insert of ROWS rows; asked for with few statements."""
+    return statement + f", ({marks(width)})" * (ROWS - 1)
 
 
 def _standing(changes: Changes) -> list[tuple[int, int, int]]:

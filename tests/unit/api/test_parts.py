@@ -1,5 +1,7 @@
 """Page tokens, ids, times: the small parts that methods are made of."""
 
+import os
+
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -65,6 +67,14 @@ def test_ids_are_ulids_that_grow_though_the_clock_stands_still_or_goes_back():
     ids = [new_id() for _ in range(1_005)]
     assert ids == sorted(set(ids))
     assert all(len(one) == 26 and one.isalnum() and one.isupper() for one in ids)
+
+
+def test_ids_grow_on_when_their_last_digits_begin_anew(monkeypatch):
+    """T3: the last four digits are counted by themselves."""
+    monkeypatch.setattr(os, "urandom", lambda count: b"\xff" * count)
+    new_id = ulids(lambda: 1)
+    first, second = new_id(), new_id()
+    assert (first, second) == ("0000000001FZZZZZZZZZZZZZZZ", "0000000001G000000000000000")
 
 
 def test_an_id_tells_its_time():

@@ -3,10 +3,11 @@
 import pytest
 
 from fleet.v1 import lease_pb2
-from fleetd.api.convert_leases import split, words_in
+from fleetd.api.convert_leases import acks_out, leases_out, split, words_in
 from fleetd.api.limits import Limits
-from fleetd.core.task import Artifact, Payload
-from fleetd.core.words import Word, WordKind
+from fleetd.core.task import Artifact, Payload, Spec, Task
+from fleetd.core.words import Ack, Result, Word, WordKind
+from fleetd.engine.outbox import Offer
 from fleetd.errors import InvalidArgument
 
 
@@ -59,6 +60,15 @@ def test_a_bad_word_carries_its_refusal(said, path):
     assert word(**said).refusal.startswith(f"{path}: ")
 
 
+def test_a_bad_word_does_not_touch_its_neighbours():
+    """T5: a bad one never sinks the others."""
+    said = {"task_id": "t", "lease_epoch": 3}
+    good, bad = ({"progress": {"percent": percent}, **said} for percent in (100, 101))
+    heard = words_in([lease_pb2.Report(**one) for one in (bad, good, bad)], Limits())
+    assert [one.refusal for one in heard] == [heard[0].refusal, "", heard[0].refusal]
+    assert heard[0].refusal.count("progress.percent") == 1
+
+
 def test_a_failure_is_heard_however_it_is_worded():
     """F4: a run that failed must not go on because its report was too long."""
     heard = word(fail={"code": "x" * 200, "message": "m" * 5_000})
@@ -79,3 +89,43 @@ def test_messages_are_split_by_bytes_and_keep_their_order():
     assert [ref for part in parts for ref in part] == refs
     assert list(split([], 10)) == []
     assert [len(part) for part in split(refs[:3], 1)] == [1, 1, 1]
+
+
+def offer(seq, data=None):
+    task = Task(seq=seq, id=f"task-{seq}", lease_epoch=seq)
+    return Offer(task, Spec("t"), data and Payload(data, "a/b"), None, seq, 1, 1_500)
+
+
+def test_leases_are_split_by_bytes_and_a_larger_one_goes_alone():
+    """S7."""
+    offers = [offer(1), offer(2, b"x" * 900), offer(3), offer(4, b"x" * 9_000), offer(5), offer(6)]
+    messages = list(leases_out(offers, 1_000))
+    assert [[lease.lease_epoch for lease in m.leases.leases] for m in messages] == [[1, 2], [3], [4], [5, 6]]
+    assert [m.leases.leases[-1].input.data for m in messages] == [b"x" * 900, b"", b"x" * 9_000, b""]
+    assert all(lease.timeout.ToMilliseconds() == 1_500 for m in messages for lease in m.leases.leases)
+    assert list(leases_out([], 1_000)) == []
+
+
+def test_as_many_leases_as_fit_exactly_go_together():
+    """S7."""
+    offers = [offer(seq) for seq in range(1, 5)]
+    (two,) = leases_out(offers[:2], 1_000)
+    size = sum(lease.ByteSize() for lease in two.leases.leases)
+    parts = [[len(m.leases.leases) for m in leases_out(offers, limit)] for limit in (size, size - 1)]
+    assert parts == [[2, 2], [1, 1, 1, 1]]
+
+
+def test_acknowledgements_go_a_thousand_at_a_time_and_keep_their_order():
+    """S7: the largest thousand stays below what a client reads."""
+    refused = word(
+        task_id="\U0001f600" * 128,
+        complete={"artifacts": [{"name": "", "sha256": "no", "size": -1, "uri": "u" * 5_000}] * 4},
+    )
+    acks = [
+        Ack(n, refused.task_id, 1, Result.REJECTED, refused.refusal, "FIELD_INVALID") for n in range(2_001)
+    ]
+    messages = list(acks_out(acks))
+    assert [len(m.acks.acks) for m in messages] == [1_000, 1_000, 1]
+    assert [ack.report_id for m in messages for ack in m.acks.acks] == list(range(2_001))
+    assert max(m.ByteSize() for m in messages) < Limits().delivery
+    assert messages[0].acks.acks[0].message == refused.refusal

@@ -1,5 +1,7 @@
 """Delays, limits to waiting, deadlines, and the window on the table of later things: T2, T3, T6, T7, D5."""
 
+from random import Random
+
 import pytest
 
 from fleetd.core.event import EventType
@@ -439,6 +441,28 @@ def test_timers_are_given_earliest_first_and_at_most_so_many():
     assert timers.pop(5, 9) == []
 
 
+def test_timers_follow_every_change_of_their_times():
+    """S7: compared with a plain table, whatever is set, put off, brought forward, cancelled or taken."""
+    draw, timers, table, now = Random(7), Timers(), {}, 0
+    for _ in range(20_000):
+        key, at = draw.randrange(40), now + draw.randrange(60)
+        if draw.random() < 0.2:
+            timers.cancel(key)
+            table.pop(key, None)
+        else:
+            timers.set(key, at)
+            table[key] = at
+        assert timers.at(key) == table.get(key)
+        assert timers.next() == min(table.values(), default=None)
+        if draw.random() < 0.2:
+            now += draw.randrange(9)
+            taken = timers.pop(now, 3)
+            times = [table.pop(key) for key in taken]
+            assert times == sorted(times)
+            assert all(at <= now for at in times)
+            assert len(taken) == 3 or all(at > now for at in table.values())
+
+
 async def test_a_retried_task_keeps_its_deadline(fleet):
     """T2, T3."""
     task = await fleet.submit(deadline=fleet.clock.wall() + 60_000)
@@ -448,3 +472,24 @@ async def test_a_retried_task_keeps_its_deadline(fleet):
     await fleet.do(Retry(task.id, "again"))
     await keep_alive(fleet, agent, 60_000)
     assert await fleet.status(task.id) is Status.DEAD_LETTER
+
+
+def test_what_the_window_gave_up_is_not_overtaken_after_the_wall_clock_was_set_back():
+    """T3: an entry left to the table is read when the window runs dry; nothing later may keep it from that."""
+    window = DueWindow()
+    window.refill([], now=0, wall=1_000_000)
+    # Due in 10 s by the clock as it was. Then it is set back: what is written next is due in 20 s, and more than fits.
+    window.add([due(1_010_000, n) for n in range(2 * WINDOW)], now=0, wall=1_000_000)
+    window.add([due(520_000, 10_000 + n) for n in range(2 * WINDOW + 1)], now=0, wall=500_000)
+    window.add([due(600_000, 1)], now=0, wall=500_000)
+    assert len(window.pop(20_000)) + len(window.pop(20_000)) == 2 * WINDOW - 1
+    assert window.dry
+
+
+def test_what_is_due_soon_is_in_the_window_when_the_wall_clock_was_set_forward():
+    """T3: the table is read again only when the window ran dry, which may be long after."""
+    window = DueWindow()
+    window.refill([due(n * 1_000, n) for n in range(1, WINDOW + 1)], now=0, wall=0)
+    # One hour forward: what is due in a second lies far beyond the last entry that was read.
+    window.add([due(3_601_000, 5_000)], now=0, wall=3_600_000)
+    assert due(3_601_000, 5_000) in window.pop(1_000)
