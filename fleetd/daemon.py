@@ -218,7 +218,13 @@ def engine_options(config: Config) -> EngineOptions:
 def retention(config: Config) -> RetentionOptions:
     """Return how long rows are kept from the configuration."""
     kept = config.retention
-    return RetentionOptions(kept.tasks, kept.dead_letters, kept.events, kept.interval)
+    return RetentionOptions(
+        tasks=kept.tasks,
+        dead_letters=kept.dead_letters,
+        events=kept.events,
+        audits=kept.audits,
+        interval=kept.interval,
+    )
 
 
 def limits(config: Config) -> Limits:

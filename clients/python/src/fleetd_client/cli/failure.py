@@ -48,6 +48,7 @@ REASON_REMEDIES = {
     "AGENT_NOT_FOUND": "see fleetctl agents list",
     "WAIT_TIMEOUT": "it goes on: wait again, or see fleetctl tasks get",
     "STORE_FULL": "make room on the daemon's disk",
+    "STORE_BROKEN": "the daemon's log tells what is wrong with it",
 }
 # Said by grpc itself, which knows nothing of daemons.
 UNREACHABLE = "the daemon at {server} cannot be reached"
