@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import grpc
 import grpc.aio
 
-from fleetd_client import agents, deadletters, queues, tasks
+from fleetd_client import agents, deadletters, queues, registry, routes, tasks
 from fleetd_client.channel import DEFAULT_ADDRESS, open_channel, target
 from fleetd_client.coalescing import Coalescer
 from fleetd_client.errors import FleetError, from_rpc
@@ -63,8 +63,8 @@ class FleetClient:
     Speaks to the daemon at `host:port` or `unix:PATH`; use it in one event loop, as `async with FleetClient(...)`, or close it.
 
     Every call ends within `timeout` seconds, tries included (waiting methods add what they wait for); what may be repeated is
-    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors. Submissions, and reports of one agent, that are
-    made while another is under way travel together in the next call.
+    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors. Submissions, routes, outcomes, and reports of one
+    agent that are made while another is under way travel together in the next call.
     """
 
     submit = _verb(tasks.submit)
@@ -114,6 +114,24 @@ class FleetClient:
     report_tasks = _verb(agents.report_tasks)
     queue_status = _verb(agents.queue_status)
     status = _verb(agents.status)
+
+    route = _verb(routes.route)
+    route_many = _verb(routes.route_many)
+    verify_route = _verb(routes.verify_route)
+    reroute = _verb(routes.reroute)
+    override_route = _verb(routes.override_route)
+    report_outcome = _verb(routes.report_outcome)
+    report_outcomes = _verb(routes.report_outcomes)
+    route_plan = _verb(routes.route_plan)
+    routing_stats = _verb(routes.routing_stats)
+    upsert_instances = _verb(registry.upsert_instances)
+    instances = _pages(registry.instance_page)
+    remove_instance = _verb(registry.remove_instance)
+    set_instance_state = _verb(registry.set_instance_state)
+    import_catalogue = _verb(registry.import_catalogue)
+    breakers = _verb(registry.breakers)
+    reset_breakers = _verb(registry.reset_breakers)
+    force_breaker = _verb(registry.force_breaker)
 
     def __init__(
         self,

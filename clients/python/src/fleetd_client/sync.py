@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 
-from fleetd_client import agents, deadletters, queues, tasks
+from fleetd_client import agents, deadletters, queues, registry, routes, tasks
 from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
 from fleetd_client.client import DEFAULT_TIMEOUT
 from fleetd_client.coalescing_sync import CoalescerSync
@@ -102,6 +102,24 @@ class FleetClientSync:
     report_tasks = _verb(agents.report_tasks)
     queue_status = _verb(agents.queue_status)
     status = _verb(agents.status)
+
+    route = _verb(routes.route)
+    route_many = _verb(routes.route_many)
+    verify_route = _verb(routes.verify_route)
+    reroute = _verb(routes.reroute)
+    override_route = _verb(routes.override_route)
+    report_outcome = _verb(routes.report_outcome)
+    report_outcomes = _verb(routes.report_outcomes)
+    route_plan = _verb(routes.route_plan)
+    routing_stats = _verb(routes.routing_stats)
+    upsert_instances = _verb(registry.upsert_instances)
+    instances = _pages(registry.instance_page)
+    remove_instance = _verb(registry.remove_instance)
+    set_instance_state = _verb(registry.set_instance_state)
+    import_catalogue = _verb(registry.import_catalogue)
+    breakers = _verb(registry.breakers)
+    reset_breakers = _verb(registry.reset_breakers)
+    force_breaker = _verb(registry.force_breaker)
 
     def __init__(
         self,
