@@ -56,9 +56,9 @@ def test_both_clients_offer_the_same_methods_with_the_same_signatures():
     """S2."""
     assert public(FleetClient) - {"address"} == public(FleetClientSync)
     for name in public(FleetClient) - {"perform", "watch_events", "close"}:
-        assert inspect.signature(getattr(FleetClient, name)) == inspect.signature(
-            getattr(FleetClientSync, name)
-        )
+        # What is returned may differ: an attempt is entered with `async with`, or with `with`.
+        ours, theirs = (inspect.signature(getattr(kind, name)) for kind in (FleetClient, FleetClientSync))
+        assert ours.parameters == theirs.parameters
         assert getattr(FleetClient, name).__doc__, f"{name} says what it does"
 
 

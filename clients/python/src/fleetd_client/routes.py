@@ -40,7 +40,7 @@ class Outcome(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class RouteAnswer:
     """What became of one route of a batch: the route, or the error it was refused with."""
 
     route: s.RouteTaskResponse | None
@@ -48,7 +48,7 @@ class Routed:
 
 
 @dataclass(frozen=True, slots=True)
-class Advised:
+class OutcomeAnswer:
     """What became of one outcome of a batch: what to do next, or the error it was refused with."""
 
     next: s.NextStep | None
@@ -83,14 +83,14 @@ def route(title: str = "", **options: Unpack[RouteOptions]) -> Plan[s.RouteTaskR
     return ask(m.ROUTE_TASK, to_route(title, **options))
 
 
-def route_many(routes: Iterable[s.RouteTaskRequest]) -> Plan[list[Routed]]:
+def route_many(routes: Iterable[s.RouteTaskRequest]) -> Plan[list[RouteAnswer]]:
     """Choose instances for what `to_route(...)` made, in as few calls as the limits allow; one answer for each, in order."""
-    answers: list[Routed] = []
+    answers: list[RouteAnswer] = []
     for batch in in_batches(routes, BATCH_ITEMS, BATCH_BYTES):
         response = yield from ask(m.ROUTE_TASKS, s.RouteTasksRequest(items=batch))
         for item in response.items:
             refused = from_route_item(item.error) if item.HasField("error") else None
-            answers.append(Routed(None if refused else item.route, refused))
+            answers.append(RouteAnswer(None if refused else item.route, refused))
     return answers
 
 
@@ -168,14 +168,14 @@ def report_outcome(**what: Unpack[Outcome]) -> Plan[s.NextStep]:
     return response.next
 
 
-def report_outcomes(outcomes: Iterable[s.ReportOutcomeRequest]) -> Plan[list[Advised]]:
+def report_outcomes(outcomes: Iterable[s.ReportOutcomeRequest]) -> Plan[list[OutcomeAnswer]]:
     """Tell what came of tries made by `outcome(...)`, in as few calls as the limits allow; one answer for each, in order."""
-    answers: list[Advised] = []
+    answers: list[OutcomeAnswer] = []
     for batch in in_batches(outcomes, BATCH_ITEMS, BATCH_BYTES):
         response = yield from ask(m.REPORT_OUTCOMES, s.ReportOutcomesRequest(items=batch))
         for item in response.items:
             refused = from_route_item(item.error) if item.HasField("error") else None
-            answers.append(Advised(None if refused else item.next, refused))
+            answers.append(OutcomeAnswer(None if refused else item.next, refused))
     return answers
 
 
