@@ -201,7 +201,7 @@ def _free_at(inquiry: Inquiry, mask: int) -> Iterator[int]:
 
 def _unknown(registry: Registry, model: str) -> InvalidArgument:
     nearest = registry.nearest(model)
-    hint = f"the nearest name is {nearest}" if nearest else "no instance is registered"
+    hint = f"the nearest name is {nearest}" if nearest else "no name is like it"
     return InvalidArgument(
         [("requirements.model", f"no instance, provider or model is called {model}; {hint}")]
     )
