@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from fleetd.core import scores
 from fleetd.core.inquiry import Inquiry
 from fleetd.core.instance import InstanceState
+from fleetd.core.scores import ByScore
 from fleetd.core.spread import Spread
 
 Split = Callable[[int], Iterator[int]]
@@ -22,7 +22,13 @@ NO_NEEDS = ((), ("general",))
 
 
 def ranking(
-    inquiry: Inquiry, seed: str, *, pinned: str = "", avoid_provider: str = "", wanted: int = 0
+    inquiry: Inquiry,
+    by_score: ByScore,
+    seed: str,
+    *,
+    pinned: str = "",
+    avoid_provider: str = "",
+    wanted: int = 0,
 ) -> list[Split]:
     """
     Return the splits in order: the pinned instance; other providers than the one to avoid; wanted ones; READY before DEGRADED; raw score;
@@ -39,8 +45,8 @@ def ranking(
     degraded = inquiry.registry.conditions.in_state(InstanceState.DEGRADED)
     if degraded:
         splits.append(partial(_last, degraded))
-    by_score = partial(scores.split, inquiry)
-    splits += [index.priority.split, by_score] if by_priority(inquiry) else [by_score, index.priority.split]
+    value, priority = by_score.split, index.priority.split
+    splits += (priority, value) if by_priority(inquiry) else (value, priority)
     if "cheap" in inquiry.requirements.prefer:
         splits.append(index.prices.split)
     splits += [inquiry.load.split, Spread(seed, index.digests, index.ids).split]

@@ -61,10 +61,12 @@ def route(
             raise _unknown(registry, requirements.model)
     seed = seed or task_id
     eligible, removals = sift(inquiry, inquiry.index.all)
-    order = ranking(inquiry, seed, pinned=pinned, avoid_provider=avoid_provider, wanted=wanted)
+    by_score = scores.ByScore(inquiry)
+    order = ranking(inquiry, by_score, seed, pinned=pinned, avoid_provider=avoid_provider, wanted=wanted)
     chain = _chain(inquiry, eligible, order, fallbacks)
     instances = inquiry.index.instances
-    ids = [inquiry.index.ids[slot] for slot in chain]
+    names = inquiry.index.ids
+    ids = [names[slot] for slot in chain]
     eliminated = tuple(
         [Elimination(each.filter.name, each.mask.bit_count(), each.detail) for each in removals]
     )
@@ -74,7 +76,7 @@ def route(
         version=version,
         selected=ids[0] if ids else "",
         fallback=tuple(ids[1:]),
-        scores={each: scores.display(scores.score(inquiry, instances[each])) for each in ids},
+        scores={names[slot]: scores.display(by_score.units(slot)) for slot in chain},
         reasons=_reasons(inquiry, instances[ids[0]], wanted, pinned) if ids else (),
         requirements=requirements,
         registry_version=registry.version,
@@ -199,7 +201,7 @@ def _free_at(inquiry: Inquiry, mask: int) -> Iterator[int]:
 
 def _unknown(registry: Registry, model: str) -> InvalidArgument:
     nearest = registry.nearest(model)
-    hint = f"the nearest name is {nearest}" if nearest else "no instance is registered"
+    hint = f"the nearest name is {nearest}" if nearest else "no name is like it"
     return InvalidArgument(
         [("requirements.model", f"no instance, provider or model is called {model}; {hint}")]
     )

@@ -64,42 +64,65 @@ def display(units: int) -> float:
     return round((0.5 + units / UNIT) / 1.25, 6)
 
 
-def split(inquiry: Inquiry, mask: int) -> Iterator[int]:
-    """
-    Yield the parts of a set that have the same raw score, the highest first.
+class ByScore:
+    """Splits sets by raw score, and remembers the scores it met."""
 
-    Instances that agree in all terms but latency make a class. A heap holds for every class a bound that none of its instances exceeds;
-    the quickest are taken out of a class when its bound comes to the top, so that only classes that matter are looked into.
-    """
-    requirements = inquiry.requirements
-    column, quick = inquiry.registry.conditions.quickness, inquiry.registry.conditions.quick
-    most = _latency_units(requirements, SLOWEST - QUICKEST)
-    heap: list[
-        tuple[int, bool, int, int, int]
-    ] = []  # (−bound, is it exact, number, units without latency, instances)
-    for number, (units, part) in enumerate(_classes(inquiry, mask)):
-        open_bound = most and part & quick
-        heap.append(
-            (-units - most, False, number, units, part) if open_bound else (-units, True, number, units, part)
-        )
-    heapq.heapify(heap)
-    number = len(heap)
-    while heap:
-        bound, exact, _, units, part = heapq.heappop(heap)
-        if exact:
-            while heap and heap[0][0] == bound:
-                part |= heapq.heappop(heap)[4]
-            yield part
-            continue
-        most, quickest = column.highest(part)
-        bound = -units - _latency_units(requirements, most)
-        heapq.heappush(heap, (bound, True, number, units, quickest))
-        rest = part ^ quickest
-        if rest & quick:
-            heapq.heappush(heap, (bound + 1, False, number + 1, units, rest))
-        elif rest:
-            heapq.heappush(heap, (-units, True, number + 1, units, rest))
-        number += 2
+    __slots__ = ("_inquiry", "_met")
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry = inquiry
+        self._met: list[Level] = []
+
+    def units(self, slot: int) -> int:
+        """Return the raw score of an instance."""
+        for units, part in self._met:
+            if part >> slot & 1:
+                return units
+        index = self._inquiry.index
+        return score(self._inquiry, index.instances[index.ids[slot]])
+
+    def split(self, mask: int) -> Iterator[int]:
+        """
+        Yield the parts of a set that have the same raw score, the highest first.
+
+        Instances that agree in all terms but latency make a class. A heap holds for every class a bound that none of its instances
+        exceeds; the quickest are taken out of a class when its bound comes to the top, so that only classes that matter are looked into.
+        """
+        inquiry = self._inquiry
+        requirements, conditions = inquiry.requirements, inquiry.registry.conditions
+        column, quick = conditions.quickness, conditions.quick
+        most = _latency_units(requirements, SLOWEST - QUICKEST)
+        if not most:
+            quick = 0
+        heap: list[
+            tuple[int, bool, int, int, int]
+        ] = []  # (−bound, is it exact, number, units but latency, instances)
+        for number, (units, part) in enumerate(_classes(inquiry, mask)):
+            bounded = part & quick
+            heap.append(
+                (-units - most, False, number, units, part)
+                if bounded
+                else (-units, True, number, units, part)
+            )
+        heapq.heapify(heap)
+        number = len(heap)
+        while heap:
+            bound, exact, _, units, part = heapq.heappop(heap)
+            if exact:
+                while heap and heap[0][0] == bound:
+                    part |= heapq.heappop(heap)[4]
+                self._met.append((-bound, part))
+                yield part
+                continue
+            ahead, quickest = column.highest(part)
+            bound = -units - _latency_units(requirements, ahead)
+            heapq.heappush(heap, (bound, True, number, units, quickest))
+            rest = part ^ quickest
+            if rest & quick:
+                heapq.heappush(heap, (bound + 1, False, number + 1, units, rest))
+            elif rest:
+                heapq.heappush(heap, (-units, True, number + 1, units, rest))
+            number += 2
 
 
 def _classes(inquiry: Inquiry, mask: int) -> list[Level]:
