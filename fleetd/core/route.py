@@ -56,7 +56,7 @@ class Elimination:
     """How many instances one filter removed; `detail` for people."""
 
     filter: str
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants here
+    count: int
     detail: str
 
 

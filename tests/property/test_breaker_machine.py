@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fleetd.core.breaker import Breaker, BreakerKind, BreakerRules, BreakerState, Change, Probes
+from fleetd.core.breaker import Breaker, BreakerKind, BreakerRules, BreakerState, Change
 from fleetd.core.failover import Counts, fault, hits, next_step
 from fleetd.core.instance import Instance, Kind, provider_of
 from fleetd.core.route import StepKind
+from fleetd.engine.half_open import Probes
 
 RULES = BreakerRules()
 START = 1_750_000_000_000

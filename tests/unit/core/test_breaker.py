@@ -15,9 +15,9 @@ from fleetd.core.breaker import (
     BreakerState,
     BreakerView,
     Change,
-    Probes,
     probe_key,
 )
+from fleetd.engine.half_open import Probes
 
 RULES = BreakerRules()
 NOW = 1_750_000_000_000
