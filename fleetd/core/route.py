@@ -51,12 +51,11 @@ class Candidate(NamedTuple):
     raw: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Elimination:
+class Elimination(NamedTuple):
     """How many instances one filter removed; `detail` for people."""
 
     filter: str
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody asks of this one
     detail: str
 
 
