@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from fleetd.core.breaker import CLOSED, BreakerKind, BreakerState, BreakerView
+from fleetd.core.breaker import BreakerKind, BreakerState, BreakerView
 from fleetd.core.conditions import Conditions
 from fleetd.core.index import Index
 from fleetd.core.instance import Condition, Instance
 
 BreakerKey = tuple[BreakerKind, str]
+CLOSED = BreakerView()
 ALIKE = 0.4
 """Share of letters two names must have in common, for one to be taken as a slip of the other."""
 
