@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import blake2b
+from itertools import groupby
 
 from fleetd.core.breaker import BreakerKind, BreakerState
 from fleetd.core.instance import Instance, InstanceState, Kind
@@ -59,11 +60,10 @@ class Oracle:
                     removed[key] = name
                     break
         fitting = [key for key in self.world.instances if key not in removed]
-        untried = [key for key in fitting if key not in set(question.tried)]
+        tried = set(question.tried)
+        untried = [key for key in fitting if key not in tried]
         if untried:
-            for key in fitting:
-                if key in question.tried:
-                    removed[key] = "tried"
+            removed.update((key, "tried") for key in fitting if key in tried)
             fitting = untried
         raw = {key: self.raw(self.world.instances[key], question) for key in fitting}
         order = self.sorted(fitting, raw, question)
@@ -149,12 +149,18 @@ class Oracle:
                 else 0
             )
             count = world.load.get(key, 0)
-            load = Fraction(count, instance.max_inflight or 1)
-            digest = self.digests[key]
-            hashed = [(digest & mask).bit_count() % 2 ^ odd for mask, odd in rows]
-            return (*first, *value, price, load, hashed, key)
+            load = Fraction(count, instance.max_inflight or 1) if count else 0
+            return (*first, *value, price, load)
 
-        return sorted(fitting, key=place)
+        def hashed(key: str) -> tuple[list[int], str]:
+            digest = self.digests[key]
+            return [(digest & mask).bit_count() % 2 ^ odd for mask, odd in rows], key
+
+        order = []
+        for _, equal in groupby(sorted(fitting, key=place), key=place):
+            tied = list(equal)
+            order += sorted(tied, key=hashed) if len(tied) > 1 else tied
+        return order
 
     def wanted(self, model: str) -> set[str]:
         instances = self.world.instances

@@ -77,12 +77,13 @@ class World:
         while names:
             some, names = names[: len(self.instances) // 8 + 1], names[len(self.instances) // 8 + 1 :]
             strangers = {f"stranger:{key}": (self.instances[key], Condition(latency=1.0)) for key in some[:5]}
+            # Strangers come last: the slots that those of the step before left go to instances that stay.
             registry = registry.with_instances(
-                {**strangers, **{key: (self.instances[key], Condition()) for key in some}}
+                {**{key: (self.instances[key], Condition()) for key in some}, **strangers}
             )
-            registry = registry.with_breakers(
-                {(BreakerKind.INSTANCE, key): BreakerView(BreakerState.OPEN, 1, 1) for key in some[:3]}
-            )
+            opened = [(BreakerKind.INSTANCE, key) for key in some[:3]]
+            opened += [(BreakerKind.PROVIDER, self.instances[key].provider_id) for key in some[3:6]]
+            registry = registry.with_breakers(dict.fromkeys(opened, BreakerView(BreakerState.OPEN, 1, 1)))
             changed = {
                 key: (
                     replace(self.instances[key], tags=("other",), ctx=7, priority=3, enabled=False),
