@@ -1,6 +1,7 @@
 from fleet.v1 import agent_pb2 as _agent_pb2
 from fleet.v1 import event_pb2 as _event_pb2
 from fleet.v1 import lease_pb2 as _lease_pb2
+from fleet.v1 import route_pb2 as _route_pb2
 from fleet.v1 import task_pb2 as _task_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -23,7 +24,7 @@ QUEUE_KIND_ORG: QueueKind
 QUEUE_KIND_CAPABILITY: QueueKind
 
 class SubmitTaskRequest(_message.Message):
-    __slots__ = ("title", "description", "org_id", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "execution_mode", "max_attempts", "retry_policy", "run_at", "timeout", "schedule_to_start", "deadline", "estimated_duration", "parent_task_id", "external_ref", "idempotency_key", "traceparent", "exclusive", "agent_id")
+    __slots__ = ("title", "description", "org_id", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "execution_mode", "max_attempts", "retry_policy", "run_at", "timeout", "schedule_to_start", "deadline", "estimated_duration", "parent_task_id", "external_ref", "idempotency_key", "traceparent", "exclusive", "agent_id", "route")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +63,7 @@ class SubmitTaskRequest(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     title: str
     description: str
     org_id: str
@@ -86,7 +88,8 @@ class SubmitTaskRequest(_message.Message):
     traceparent: str
     exclusive: bool
     agent_id: str
-    def __init__(self, title: _Optional[str] = ..., description: _Optional[str] = ..., org_id: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., execution_mode: _Optional[_Union[_task_pb2.ExecutionMode, str]] = ..., max_attempts: _Optional[int] = ..., retry_policy: _Optional[_Union[_task_pb2.RetryPolicy, _Mapping]] = ..., run_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., parent_task_id: _Optional[str] = ..., external_ref: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., agent_id: _Optional[str] = ...) -> None: ...
+    route: _route_pb2.RouteRequirements
+    def __init__(self, title: _Optional[str] = ..., description: _Optional[str] = ..., org_id: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., execution_mode: _Optional[_Union[_task_pb2.ExecutionMode, str]] = ..., max_attempts: _Optional[int] = ..., retry_policy: _Optional[_Union[_task_pb2.RetryPolicy, _Mapping]] = ..., run_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., parent_task_id: _Optional[str] = ..., external_ref: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., agent_id: _Optional[str] = ..., route: _Optional[_Union[_route_pb2.RouteRequirements, _Mapping]] = ...) -> None: ...
 
 class SubmitTaskResponse(_message.Message):
     __slots__ = ("task", "duplicate")
@@ -710,7 +713,7 @@ class ExplainReason(_message.Message):
     def __init__(self, code: _Optional[str] = ..., text: _Optional[str] = ..., numbers: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class DeadLetter(_message.Message):
-    __slots__ = ("id", "org_id", "title", "task_type", "reason", "error", "attempts", "first_time", "last_time", "replay_count", "next_retry_at")
+    __slots__ = ("id", "org_id", "title", "task_type", "reason", "error", "attempts", "first_time", "last_time", "replay_count", "next_retry_at", "tries")
     ID_FIELD_NUMBER: _ClassVar[int]
     ORG_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
@@ -722,6 +725,7 @@ class DeadLetter(_message.Message):
     LAST_TIME_FIELD_NUMBER: _ClassVar[int]
     REPLAY_COUNT_FIELD_NUMBER: _ClassVar[int]
     NEXT_RETRY_AT_FIELD_NUMBER: _ClassVar[int]
+    TRIES_FIELD_NUMBER: _ClassVar[int]
     id: str
     org_id: str
     title: str
@@ -733,7 +737,18 @@ class DeadLetter(_message.Message):
     last_time: _timestamp_pb2.Timestamp
     replay_count: int
     next_retry_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., title: _Optional[str] = ..., task_type: _Optional[str] = ..., reason: _Optional[str] = ..., error: _Optional[_Union[_task_pb2.TaskError, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[_task_pb2.TaskResult, _Mapping]]] = ..., first_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., replay_count: _Optional[int] = ..., next_retry_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    tries: _containers.RepeatedCompositeFieldContainer[InstanceTry]
+    def __init__(self, id: _Optional[str] = ..., org_id: _Optional[str] = ..., title: _Optional[str] = ..., task_type: _Optional[str] = ..., reason: _Optional[str] = ..., error: _Optional[_Union[_task_pb2.TaskError, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[_task_pb2.TaskResult, _Mapping]]] = ..., first_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., replay_count: _Optional[int] = ..., next_retry_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., tries: _Optional[_Iterable[_Union[InstanceTry, _Mapping]]] = ...) -> None: ...
+
+class InstanceTry(_message.Message):
+    __slots__ = ("instance", "code", "at")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    code: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, instance: _Optional[str] = ..., code: _Optional[str] = ..., at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class DeadLetterFilter(_message.Message):
     __slots__ = ("org_id", "task_type", "reason", "error_code", "tag", "after", "before")

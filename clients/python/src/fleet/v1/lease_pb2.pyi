@@ -1,3 +1,4 @@
+from fleet.v1 import route_pb2 as _route_pb2
 from fleet.v1 import task_pb2 as _task_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -23,7 +24,7 @@ REPORT_RESULT_LEASE_LOST: ReportResult
 REPORT_RESULT_REJECTED: ReportResult
 
 class Lease(_message.Message):
-    __slots__ = ("task_id", "lease_epoch", "org_id", "title", "description", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "attempt", "max_attempts", "checkpoint", "timeout", "deadline", "traceparent", "exclusive", "parent_task_id")
+    __slots__ = ("task_id", "lease_epoch", "org_id", "title", "description", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "attempt", "max_attempts", "checkpoint", "timeout", "deadline", "traceparent", "exclusive", "parent_task_id", "route")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +59,7 @@ class Lease(_message.Message):
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
     PARENT_TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     lease_epoch: int
     org_id: str
@@ -78,7 +80,8 @@ class Lease(_message.Message):
     traceparent: str
     exclusive: bool
     parent_task_id: str
-    def __init__(self, task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., org_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., checkpoint: _Optional[_Union[_task_pb2.Checkpoint, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., parent_task_id: _Optional[str] = ...) -> None: ...
+    route: _route_pb2.RouteAssignment
+    def __init__(self, task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., org_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., checkpoint: _Optional[_Union[_task_pb2.Checkpoint, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., parent_task_id: _Optional[str] = ..., route: _Optional[_Union[_route_pb2.RouteAssignment, _Mapping]] = ...) -> None: ...
 
 class LeaseRef(_message.Message):
     __slots__ = ("task_id", "lease_epoch")
@@ -142,8 +145,20 @@ class StoppedWord(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class InstanceFailedWord(_message.Message):
+    __slots__ = ("instance", "code", "message", "retry_after")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    instance: str
+    code: str
+    message: str
+    retry_after: _duration_pb2.Duration
+    def __init__(self, instance: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
 class Report(_message.Message):
-    __slots__ = ("report_id", "task_id", "lease_epoch", "accept", "start", "progress", "checkpoint", "complete", "fail", "release", "stopped")
+    __slots__ = ("report_id", "task_id", "lease_epoch", "accept", "start", "progress", "checkpoint", "complete", "fail", "release", "stopped", "instance_failed")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +170,7 @@ class Report(_message.Message):
     FAIL_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FAILED_FIELD_NUMBER: _ClassVar[int]
     report_id: int
     task_id: str
     lease_epoch: int
@@ -166,20 +182,23 @@ class Report(_message.Message):
     fail: FailWord
     release: ReleaseWord
     stopped: StoppedWord
-    def __init__(self, report_id: _Optional[int] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., accept: _Optional[_Union[AcceptWord, _Mapping]] = ..., start: _Optional[_Union[StartWord, _Mapping]] = ..., progress: _Optional[_Union[ProgressWord, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointWord, _Mapping]] = ..., complete: _Optional[_Union[CompleteWord, _Mapping]] = ..., fail: _Optional[_Union[FailWord, _Mapping]] = ..., release: _Optional[_Union[ReleaseWord, _Mapping]] = ..., stopped: _Optional[_Union[StoppedWord, _Mapping]] = ...) -> None: ...
+    instance_failed: InstanceFailedWord
+    def __init__(self, report_id: _Optional[int] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., accept: _Optional[_Union[AcceptWord, _Mapping]] = ..., start: _Optional[_Union[StartWord, _Mapping]] = ..., progress: _Optional[_Union[ProgressWord, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointWord, _Mapping]] = ..., complete: _Optional[_Union[CompleteWord, _Mapping]] = ..., fail: _Optional[_Union[FailWord, _Mapping]] = ..., release: _Optional[_Union[ReleaseWord, _Mapping]] = ..., stopped: _Optional[_Union[StoppedWord, _Mapping]] = ..., instance_failed: _Optional[_Union[InstanceFailedWord, _Mapping]] = ...) -> None: ...
 
 class ReportAck(_message.Message):
-    __slots__ = ("report_id", "task_id", "lease_epoch", "result", "message", "reason")
+    __slots__ = ("report_id", "task_id", "lease_epoch", "result", "message", "reason", "next")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_EPOCH_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     report_id: int
     task_id: str
     lease_epoch: int
     result: ReportResult
     message: str
     reason: str
-    def __init__(self, report_id: _Optional[int] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., result: _Optional[_Union[ReportResult, str]] = ..., message: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    next: _route_pb2.NextStep
+    def __init__(self, report_id: _Optional[int] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., result: _Optional[_Union[ReportResult, str]] = ..., message: _Optional[str] = ..., reason: _Optional[str] = ..., next: _Optional[_Union[_route_pb2.NextStep, _Mapping]] = ...) -> None: ...

@@ -22,19 +22,99 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from fleet.v1 import instance_pb2 as fleet_dot_v1_dot_instance__pb2
+from fleet.v1 import route_pb2 as fleet_dot_v1_dot_route__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66leet/v1/router.proto\x12\x08\x66leet.v1\"#\n\x10RouteTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"%\n\x11RouteTaskResponse\x12\x10\n\x08selected\x18\x01 \x01(\t2N\n\x06Router\x12\x44\n\tRouteTask\x12\x1a.fleet.v1.RouteTaskRequest\x1a\x1b.fleet.v1.RouteTaskResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x66leet/v1/router.proto\x12\x08\x66leet.v1\x1a\x17\x66leet/v1/instance.proto\x1a\x14\x66leet/v1/route.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n\x10RouteTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x31\n\x0crequirements\x18\x04 \x01(\x0b\x32\x1b.fleet.v1.RouteRequirements\x12\x0c\n\x04seed\x18\x05 \x01(\t\x12\x16\n\tfallbacks\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\r\n\x05trace\x18\x07 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x42\x0c\n\n_fallbacks\"n\n\x11RouteTaskResponse\x12\x10\n\x08selected\x18\x01 \x01(\t\x12!\n\x04plan\x18\x02 \x01(\x0b\x32\x13.fleet.v1.RoutePlan\x12$\n\x08instance\x18\x03 \x01(\x0b\x32\x12.fleet.v1.Instance\">\n\x11RouteTasksRequest\x12)\n\x05items\x18\x01 \x03(\x0b\x32\x1a.fleet.v1.RouteTaskRequest\"=\n\x12RouteTasksResponse\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.fleet.v1.RouteTasksItem\"e\n\x0eRouteTasksItem\x12*\n\x05route\x18\x01 \x01(\x0b\x32\x1b.fleet.v1.RouteTaskResponse\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x18.fleet.v1.RouteItemError\"@\n\x0eRouteItemError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\"L\n\x12VerifyRouteRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\x12\x14\n\x0cplan_version\x18\x03 \x01(\x05\"m\n\x13VerifyRouteResponse\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12!\n\x04plan\x18\x02 \x01(\x0b\x32\x13.fleet.v1.RoutePlan\x12$\n\x08instance\x18\x03 \x01(\x0b\x32\x12.fleet.v1.Instance\"v\n\x12RerouteTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\x12\x14\n\x0cplan_version\x18\x03 \x01(\x05\x12\x12\n\nerror_code\x18\x04 \x01(\t\x12\x14\n\x0c\x65rror_detail\x18\x05 \x01(\t\"~\n\x13RerouteTaskResponse\x12!\n\x04plan\x18\x01 \x01(\x0b\x32\x13.fleet.v1.RoutePlan\x12\r\n\x05\x65vent\x18\x02 \x01(\t\x12\x0f\n\x07success\x18\x03 \x01(\x08\x12$\n\x08instance\x18\x04 \x01(\x0b\x32\x12.fleet.v1.Instance\"\xb1\x01\n\x14OverrideRouteRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\x12\x10\n\x08instance\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x30\n\rexpires_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\x12\x14\n\x0cplan_version\x18\x07 \x01(\x05\"\xda\x01\n\x14ReportOutcomeRequest\x12\x0f\n\x07plan_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0blease_epoch\x18\x03 \x01(\x03\x12\x10\n\x08instance\x18\x04 \x01(\t\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12*\n\x07latency\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0bretry_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"9\n\x15ReportOutcomeResponse\x12 \n\x04next\x18\x01 \x01(\x0b\x32\x12.fleet.v1.NextStep\"F\n\x15ReportOutcomesRequest\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.fleet.v1.ReportOutcomeRequest\"E\n\x16ReportOutcomesResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.fleet.v1.ReportOutcomesItem\"_\n\x12ReportOutcomesItem\x12 \n\x04next\x18\x01 \x01(\x0b\x32\x12.fleet.v1.NextStep\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x18.fleet.v1.RouteItemError\"7\n\x13GetRoutePlanRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0f\n\x07plan_id\x18\x02 \x01(\t\"`\n\x14GetRoutePlanResponse\x12!\n\x04plan\x18\x01 \x01(\x0b\x32\x13.fleet.v1.RoutePlan\x12%\n\x08versions\x18\x02 \x03(\x0b\x32\x13.fleet.v1.RoutePlan\"?\n\x16UpsertInstancesRequest\x12%\n\tinstances\x18\x01 \x03(\x0b\x32\x12.fleet.v1.Instance\"^\n\x17UpsertInstancesResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.fleet.v1.InstanceResult\x12\x18\n\x10registry_version\x18\x02 \x01(\x03\"+\n\x0eInstanceResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65rror\x18\x02 \x01(\t\"\x88\x01\n\x14ListInstancesRequest\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\x12\'\n\x06states\x18\x02 \x03(\x0e\x32\x17.fleet.v1.InstanceState\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"w\n\x15ListInstancesResponse\x12+\n\tinstances\x18\x01 \x03(\x0b\x32\x18.fleet.v1.InstanceStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10registry_version\x18\x03 \x01(\x03\"3\n\x15RemoveInstanceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"2\n\x16RemoveInstanceResponse\x12\x18\n\x10registry_version\x18\x01 \x01(\x03\"]\n\x17SetInstanceStateRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.fleet.v1.InstanceState\x12\x0e\n\x06reason\x18\x03 \x01(\t\"b\n\x16ImportCatalogueRequest\x12)\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x19.fleet.v1.CatalogueFormat\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"\x82\x01\n\x17ImportCatalogueResponse\x12\x0e\n\x06loaded\x18\x01 \x01(\x05\x12,\n\x08problems\x18\x02 \x03(\x0b\x32\x1a.fleet.v1.CatalogueProblem\x12\x0f\n\x07skipped\x18\x03 \x01(\x05\x12\x18\n\x10registry_version\x18\x04 \x01(\x03\"1\n\x10\x43\x61talogueProblem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07problem\x18\x02 \x01(\t\"U\n\x13ListBreakersRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.fleet.v1.BreakerKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03\x61ll\x18\x03 \x01(\x08\";\n\x14ListBreakersResponse\x12#\n\x08\x62reakers\x18\x01 \x03(\x0b\x32\x11.fleet.v1.Breaker\"Y\n\x14ResetBreakersRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.fleet.v1.BreakerKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"&\n\x15ResetBreakersResponse\x12\r\n\x05reset\x18\x01 \x01(\x05\"\x85\x01\n\x13\x46orceBreakerRequest\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.fleet.v1.BreakerKind\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12+\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x18\n\x16GetRoutingStatsRequest\"\x8c\x03\n\x17GetRoutingStatsResponse\x12\x0e\n\x06routes\x18\x01 \x01(\x03\x12\x0e\n\x06routed\x18\x02 \x01(\x03\x12\x10\n\x08verifies\x18\x03 \x01(\x03\x12\x10\n\x08reroutes\x18\x04 \x01(\x03\x12\x0f\n\x07\x62locked\x18\x05 \x01(\x03\x12\x14\n\x0csuccess_rate\x18\x06 \x01(\x01\x12\x1a\n\x12\x66\x61ilover_frequency\x18\x07 \x01(\x01\x12S\n\x12reroutes_by_reason\x18\x08 \x03(\x0b\x32\x37.fleet.v1.GetRoutingStatsResponse.ReroutesByReasonEntry\x12\x31\n\tproviders\x18\t \x03(\x0b\x32\x1e.fleet.v1.ProviderAvailability\x12)\n\x05since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x37\n\x15ReroutesByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"~\n\x14ProviderAvailability\x12\x13\n\x0bprovider_id\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x01(\x05\x12\r\n\x05ready\x18\x03 \x01(\x05\x12\x16\n\x0eready_ratio_1h\x18\x04 \x01(\x01\x12\x17\n\x0fready_ratio_24h\x18\x05 \x01(\x01*\x90\x01\n\x0f\x43\x61talogueFormat\x12 \n\x1c\x43\x41TALOGUE_FORMAT_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43\x41TALOGUE_FORMAT_PROVIDERS\x10\x01\x12\x1c\n\x18\x43\x41TALOGUE_FORMAT_LITELLM\x10\x02\x12\x1d\n\x19\x43\x41TALOGUE_FORMAT_FAILOVER\x10\x03\x32\xce\n\n\x06Router\x12\x44\n\tRouteTask\x12\x1a.fleet.v1.RouteTaskRequest\x1a\x1b.fleet.v1.RouteTaskResponse\x12G\n\nRouteTasks\x12\x1b.fleet.v1.RouteTasksRequest\x1a\x1c.fleet.v1.RouteTasksResponse\x12J\n\x0bVerifyRoute\x12\x1c.fleet.v1.VerifyRouteRequest\x1a\x1d.fleet.v1.VerifyRouteResponse\x12J\n\x0bRerouteTask\x12\x1c.fleet.v1.RerouteTaskRequest\x1a\x1d.fleet.v1.RerouteTaskResponse\x12\x44\n\rOverrideRoute\x12\x1e.fleet.v1.OverrideRouteRequest\x1a\x13.fleet.v1.RoutePlan\x12P\n\rReportOutcome\x12\x1e.fleet.v1.ReportOutcomeRequest\x1a\x1f.fleet.v1.ReportOutcomeResponse\x12S\n\x0eReportOutcomes\x12\x1f.fleet.v1.ReportOutcomesRequest\x1a .fleet.v1.ReportOutcomesResponse\x12M\n\x0cGetRoutePlan\x12\x1d.fleet.v1.GetRoutePlanRequest\x1a\x1e.fleet.v1.GetRoutePlanResponse\x12V\n\x0fUpsertInstances\x12 .fleet.v1.UpsertInstancesRequest\x1a!.fleet.v1.UpsertInstancesResponse\x12P\n\rListInstances\x12\x1e.fleet.v1.ListInstancesRequest\x1a\x1f.fleet.v1.ListInstancesResponse\x12S\n\x0eRemoveInstance\x12\x1f.fleet.v1.RemoveInstanceRequest\x1a .fleet.v1.RemoveInstanceResponse\x12O\n\x10SetInstanceState\x12!.fleet.v1.SetInstanceStateRequest\x1a\x18.fleet.v1.InstanceStatus\x12V\n\x0fImportCatalogue\x12 .fleet.v1.ImportCatalogueRequest\x1a!.fleet.v1.ImportCatalogueResponse\x12M\n\x0cListBreakers\x12\x1d.fleet.v1.ListBreakersRequest\x1a\x1e.fleet.v1.ListBreakersResponse\x12P\n\rResetBreakers\x12\x1e.fleet.v1.ResetBreakersRequest\x1a\x1f.fleet.v1.ResetBreakersResponse\x12@\n\x0c\x46orceBreaker\x12\x1d.fleet.v1.ForceBreakerRequest\x1a\x11.fleet.v1.Breaker\x12V\n\x0fGetRoutingStats\x12 .fleet.v1.GetRoutingStatsRequest\x1a!.fleet.v1.GetRoutingStatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fleet.v1.router_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROUTETASKREQUEST']._serialized_start=35
-  _globals['_ROUTETASKREQUEST']._serialized_end=70
-  _globals['_ROUTETASKRESPONSE']._serialized_start=72
-  _globals['_ROUTETASKRESPONSE']._serialized_end=109
-  _globals['_ROUTER']._serialized_start=111
-  _globals['_ROUTER']._serialized_end=189
+  _globals['_GETROUTINGSTATSRESPONSE_REROUTESBYREASONENTRY']._loaded_options = None
+  _globals['_GETROUTINGSTATSRESPONSE_REROUTESBYREASONENTRY']._serialized_options = b'8\001'
+  _globals['_CATALOGUEFORMAT']._serialized_start=3975
+  _globals['_CATALOGUEFORMAT']._serialized_end=4119
+  _globals['_ROUTETASKREQUEST']._serialized_start=148
+  _globals['_ROUTETASKREQUEST']._serialized_end=354
+  _globals['_ROUTETASKRESPONSE']._serialized_start=356
+  _globals['_ROUTETASKRESPONSE']._serialized_end=466
+  _globals['_ROUTETASKSREQUEST']._serialized_start=468
+  _globals['_ROUTETASKSREQUEST']._serialized_end=530
+  _globals['_ROUTETASKSRESPONSE']._serialized_start=532
+  _globals['_ROUTETASKSRESPONSE']._serialized_end=593
+  _globals['_ROUTETASKSITEM']._serialized_start=595
+  _globals['_ROUTETASKSITEM']._serialized_end=696
+  _globals['_ROUTEITEMERROR']._serialized_start=698
+  _globals['_ROUTEITEMERROR']._serialized_end=762
+  _globals['_VERIFYROUTEREQUEST']._serialized_start=764
+  _globals['_VERIFYROUTEREQUEST']._serialized_end=840
+  _globals['_VERIFYROUTERESPONSE']._serialized_start=842
+  _globals['_VERIFYROUTERESPONSE']._serialized_end=951
+  _globals['_REROUTETASKREQUEST']._serialized_start=953
+  _globals['_REROUTETASKREQUEST']._serialized_end=1071
+  _globals['_REROUTETASKRESPONSE']._serialized_start=1073
+  _globals['_REROUTETASKRESPONSE']._serialized_end=1199
+  _globals['_OVERRIDEROUTEREQUEST']._serialized_start=1202
+  _globals['_OVERRIDEROUTEREQUEST']._serialized_end=1379
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_start=1382
+  _globals['_REPORTOUTCOMEREQUEST']._serialized_end=1600
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_start=1602
+  _globals['_REPORTOUTCOMERESPONSE']._serialized_end=1659
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_start=1661
+  _globals['_REPORTOUTCOMESREQUEST']._serialized_end=1731
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_start=1733
+  _globals['_REPORTOUTCOMESRESPONSE']._serialized_end=1802
+  _globals['_REPORTOUTCOMESITEM']._serialized_start=1804
+  _globals['_REPORTOUTCOMESITEM']._serialized_end=1899
+  _globals['_GETROUTEPLANREQUEST']._serialized_start=1901
+  _globals['_GETROUTEPLANREQUEST']._serialized_end=1956
+  _globals['_GETROUTEPLANRESPONSE']._serialized_start=1958
+  _globals['_GETROUTEPLANRESPONSE']._serialized_end=2054
+  _globals['_UPSERTINSTANCESREQUEST']._serialized_start=2056
+  _globals['_UPSERTINSTANCESREQUEST']._serialized_end=2119
+  _globals['_UPSERTINSTANCESRESPONSE']._serialized_start=2121
+  _globals['_UPSERTINSTANCESRESPONSE']._serialized_end=2215
+  _globals['_INSTANCERESULT']._serialized_start=2217
+  _globals['_INSTANCERESULT']._serialized_end=2260
+  _globals['_LISTINSTANCESREQUEST']._serialized_start=2263
+  _globals['_LISTINSTANCESREQUEST']._serialized_end=2399
+  _globals['_LISTINSTANCESRESPONSE']._serialized_start=2401
+  _globals['_LISTINSTANCESRESPONSE']._serialized_end=2520
+  _globals['_REMOVEINSTANCEREQUEST']._serialized_start=2522
+  _globals['_REMOVEINSTANCEREQUEST']._serialized_end=2573
+  _globals['_REMOVEINSTANCERESPONSE']._serialized_start=2575
+  _globals['_REMOVEINSTANCERESPONSE']._serialized_end=2625
+  _globals['_SETINSTANCESTATEREQUEST']._serialized_start=2627
+  _globals['_SETINSTANCESTATEREQUEST']._serialized_end=2720
+  _globals['_IMPORTCATALOGUEREQUEST']._serialized_start=2722
+  _globals['_IMPORTCATALOGUEREQUEST']._serialized_end=2820
+  _globals['_IMPORTCATALOGUERESPONSE']._serialized_start=2823
+  _globals['_IMPORTCATALOGUERESPONSE']._serialized_end=2953
+  _globals['_CATALOGUEPROBLEM']._serialized_start=2955
+  _globals['_CATALOGUEPROBLEM']._serialized_end=3004
+  _globals['_LISTBREAKERSREQUEST']._serialized_start=3006
+  _globals['_LISTBREAKERSREQUEST']._serialized_end=3091
+  _globals['_LISTBREAKERSRESPONSE']._serialized_start=3093
+  _globals['_LISTBREAKERSRESPONSE']._serialized_end=3152
+  _globals['_RESETBREAKERSREQUEST']._serialized_start=3154
+  _globals['_RESETBREAKERSREQUEST']._serialized_end=3243
+  _globals['_RESETBREAKERSRESPONSE']._serialized_start=3245
+  _globals['_RESETBREAKERSRESPONSE']._serialized_end=3283
+  _globals['_FORCEBREAKERREQUEST']._serialized_start=3286
+  _globals['_FORCEBREAKERREQUEST']._serialized_end=3419
+  _globals['_GETROUTINGSTATSREQUEST']._serialized_start=3421
+  _globals['_GETROUTINGSTATSREQUEST']._serialized_end=3445
+  _globals['_GETROUTINGSTATSRESPONSE']._serialized_start=3448
+  _globals['_GETROUTINGSTATSRESPONSE']._serialized_end=3844
+  _globals['_GETROUTINGSTATSRESPONSE_REROUTESBYREASONENTRY']._serialized_start=3789
+  _globals['_GETROUTINGSTATSRESPONSE_REROUTESBYREASONENTRY']._serialized_end=3844
+  _globals['_PROVIDERAVAILABILITY']._serialized_start=3846
+  _globals['_PROVIDERAVAILABILITY']._serialized_end=3972
+  _globals['_ROUTER']._serialized_start=4122
+  _globals['_ROUTER']._serialized_end=5480
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,8 @@
 import grpc
 import warnings
 
+from fleet.v1 import instance_pb2 as fleet_dot_v1_dot_instance__pb2
+from fleet.v1 import route_pb2 as fleet_dot_v1_dot_route__pb2
 from fleet.v1 import router_pb2 as fleet_dot_v1_dot_router__pb2
 
 GRPC_GENERATED_VERSION = '1.67.1'
@@ -26,7 +28,8 @@ if _version_not_supported:
 
 
 class RouterStub(object):
-    """Chooses model instances. Answers UNIMPLEMENTED in this version; listed so that clients and reflection already know its name.
+    """Chooses model instances, explains the choice, and learns from outcomes. Works alone, for services that run their own work, and for the
+    Dispatcher's tasks that have route requirements. Routing itself writes nothing; plans of standalone routes live for an hour.
     """
 
     def __init__(self, channel):
@@ -40,14 +43,207 @@ class RouterStub(object):
                 request_serializer=fleet_dot_v1_dot_router__pb2.RouteTaskRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_router__pb2.RouteTaskResponse.FromString,
                 _registered_method=True)
+        self.RouteTasks = channel.unary_unary(
+                '/fleet.v1.Router/RouteTasks',
+                request_serializer=fleet_dot_v1_dot_router__pb2.RouteTasksRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.RouteTasksResponse.FromString,
+                _registered_method=True)
+        self.VerifyRoute = channel.unary_unary(
+                '/fleet.v1.Router/VerifyRoute',
+                request_serializer=fleet_dot_v1_dot_router__pb2.VerifyRouteRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.VerifyRouteResponse.FromString,
+                _registered_method=True)
+        self.RerouteTask = channel.unary_unary(
+                '/fleet.v1.Router/RerouteTask',
+                request_serializer=fleet_dot_v1_dot_router__pb2.RerouteTaskRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.RerouteTaskResponse.FromString,
+                _registered_method=True)
+        self.OverrideRoute = channel.unary_unary(
+                '/fleet.v1.Router/OverrideRoute',
+                request_serializer=fleet_dot_v1_dot_router__pb2.OverrideRouteRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_route__pb2.RoutePlan.FromString,
+                _registered_method=True)
+        self.ReportOutcome = channel.unary_unary(
+                '/fleet.v1.Router/ReportOutcome',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ReportOutcomeRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ReportOutcomeResponse.FromString,
+                _registered_method=True)
+        self.ReportOutcomes = channel.unary_unary(
+                '/fleet.v1.Router/ReportOutcomes',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ReportOutcomesRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ReportOutcomesResponse.FromString,
+                _registered_method=True)
+        self.GetRoutePlan = channel.unary_unary(
+                '/fleet.v1.Router/GetRoutePlan',
+                request_serializer=fleet_dot_v1_dot_router__pb2.GetRoutePlanRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.GetRoutePlanResponse.FromString,
+                _registered_method=True)
+        self.UpsertInstances = channel.unary_unary(
+                '/fleet.v1.Router/UpsertInstances',
+                request_serializer=fleet_dot_v1_dot_router__pb2.UpsertInstancesRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.UpsertInstancesResponse.FromString,
+                _registered_method=True)
+        self.ListInstances = channel.unary_unary(
+                '/fleet.v1.Router/ListInstances',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ListInstancesRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ListInstancesResponse.FromString,
+                _registered_method=True)
+        self.RemoveInstance = channel.unary_unary(
+                '/fleet.v1.Router/RemoveInstance',
+                request_serializer=fleet_dot_v1_dot_router__pb2.RemoveInstanceRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.RemoveInstanceResponse.FromString,
+                _registered_method=True)
+        self.SetInstanceState = channel.unary_unary(
+                '/fleet.v1.Router/SetInstanceState',
+                request_serializer=fleet_dot_v1_dot_router__pb2.SetInstanceStateRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_instance__pb2.InstanceStatus.FromString,
+                _registered_method=True)
+        self.ImportCatalogue = channel.unary_unary(
+                '/fleet.v1.Router/ImportCatalogue',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ImportCatalogueRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ImportCatalogueResponse.FromString,
+                _registered_method=True)
+        self.ListBreakers = channel.unary_unary(
+                '/fleet.v1.Router/ListBreakers',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ListBreakersRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ListBreakersResponse.FromString,
+                _registered_method=True)
+        self.ResetBreakers = channel.unary_unary(
+                '/fleet.v1.Router/ResetBreakers',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ResetBreakersRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ResetBreakersResponse.FromString,
+                _registered_method=True)
+        self.ForceBreaker = channel.unary_unary(
+                '/fleet.v1.Router/ForceBreaker',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ForceBreakerRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_instance__pb2.Breaker.FromString,
+                _registered_method=True)
+        self.GetRoutingStats = channel.unary_unary(
+                '/fleet.v1.Router/GetRoutingStats',
+                request_serializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsResponse.FromString,
+                _registered_method=True)
 
 
 class RouterServicer(object):
-    """Chooses model instances. Answers UNIMPLEMENTED in this version; listed so that clients and reflection already know its name.
+    """Chooses model instances, explains the choice, and learns from outcomes. Works alone, for services that run their own work, and for the
+    Dispatcher's tasks that have route requirements. Routing itself writes nothing; plans of standalone routes live for an hour.
     """
 
     def RouteTask(self, request, context):
-        """Plans a route for one task.
+        """Plans a route. OK with an empty `selected` and the counts of what removed every instance when nothing fits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RouteTasks(self, request, context):
+        """Plans up to 1,000 routes; each gets its own answer, in order, and a bad one never sinks the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyRoute(self, request, context):
+        """Checks a plan against live state just before it is used: verified, rerouted or blocked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RerouteTask(self, request, context):
+        """Another instance after an error. Never one that was tried while an untried eligible one exists.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OverrideRoute(self, request, context):
+        """Pins a task to an instance. FAILED_PRECONDITION, reason INSTANCE_NOT_ELIGIBLE, with the filter's own words unless forced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportOutcome(self, request, context):
+        """What came of a try; answers what to do next. Durable before it is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportOutcomes(self, request, context):
+        """Up to 1,000 outcomes; each gets its own answer, in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRoutePlan(self, request, context):
+        """The present plan and every earlier version. NOT_FOUND, reason PLAN_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertInstances(self, request, context):
+        """Adds instances or replaces their definition; each gets its own answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListInstances(self, request, context):
+        """By id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveInstance(self, request, context):
+        """NOT_FOUND, reason INSTANCE_NOT_FOUND. What runs on it goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetInstanceState(self, request, context):
+        """Sets the state by hand; STOPPED stays until it is set to READY again, others until the next probe or outcome.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportCatalogue(self, request, context):
+        """Loads a catalogue. Bad rows are reported by name and skipped, good ones load.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBreakers(self, request, context):
+        """Breakers that are not closed, or all that were ever struck.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetBreakers(self, request, context):
+        """Closes one breaker, all of a kind, or all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceBreaker(self, request, context):
+        """Opens a breaker by hand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRoutingStats(self, request, context):
+        """Success rate, failover frequency, availability.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +257,86 @@ def add_RouterServicer_to_server(servicer, server):
                     request_deserializer=fleet_dot_v1_dot_router__pb2.RouteTaskRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_router__pb2.RouteTaskResponse.SerializeToString,
             ),
+            'RouteTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.RouteTasks,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.RouteTasksRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.RouteTasksResponse.SerializeToString,
+            ),
+            'VerifyRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyRoute,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.VerifyRouteRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.VerifyRouteResponse.SerializeToString,
+            ),
+            'RerouteTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RerouteTask,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.RerouteTaskRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.RerouteTaskResponse.SerializeToString,
+            ),
+            'OverrideRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.OverrideRoute,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.OverrideRouteRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_route__pb2.RoutePlan.SerializeToString,
+            ),
+            'ReportOutcome': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutcome,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ReportOutcomeRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ReportOutcomeResponse.SerializeToString,
+            ),
+            'ReportOutcomes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportOutcomes,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ReportOutcomesRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ReportOutcomesResponse.SerializeToString,
+            ),
+            'GetRoutePlan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoutePlan,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.GetRoutePlanRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.GetRoutePlanResponse.SerializeToString,
+            ),
+            'UpsertInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertInstances,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.UpsertInstancesRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.UpsertInstancesResponse.SerializeToString,
+            ),
+            'ListInstances': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListInstances,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ListInstancesRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ListInstancesResponse.SerializeToString,
+            ),
+            'RemoveInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveInstance,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.RemoveInstanceRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.RemoveInstanceResponse.SerializeToString,
+            ),
+            'SetInstanceState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetInstanceState,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.SetInstanceStateRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_instance__pb2.InstanceStatus.SerializeToString,
+            ),
+            'ImportCatalogue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportCatalogue,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ImportCatalogueRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ImportCatalogueResponse.SerializeToString,
+            ),
+            'ListBreakers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBreakers,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ListBreakersRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ListBreakersResponse.SerializeToString,
+            ),
+            'ResetBreakers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetBreakers,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ResetBreakersRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ResetBreakersResponse.SerializeToString,
+            ),
+            'ForceBreaker': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceBreaker,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ForceBreakerRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_instance__pb2.Breaker.SerializeToString,
+            ),
+            'GetRoutingStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoutingStats,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'fleet.v1.Router', rpc_method_handlers)
@@ -70,7 +346,8 @@ def add_RouterServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Router(object):
-    """Chooses model instances. Answers UNIMPLEMENTED in this version; listed so that clients and reflection already know its name.
+    """Chooses model instances, explains the choice, and learns from outcomes. Works alone, for services that run their own work, and for the
+    Dispatcher's tasks that have route requirements. Routing itself writes nothing; plans of standalone routes live for an hour.
     """
 
     @staticmethod
@@ -90,6 +367,438 @@ class Router(object):
             '/fleet.v1.Router/RouteTask',
             fleet_dot_v1_dot_router__pb2.RouteTaskRequest.SerializeToString,
             fleet_dot_v1_dot_router__pb2.RouteTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RouteTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/RouteTasks',
+            fleet_dot_v1_dot_router__pb2.RouteTasksRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.RouteTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/VerifyRoute',
+            fleet_dot_v1_dot_router__pb2.VerifyRouteRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.VerifyRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RerouteTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/RerouteTask',
+            fleet_dot_v1_dot_router__pb2.RerouteTaskRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.RerouteTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OverrideRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/OverrideRoute',
+            fleet_dot_v1_dot_router__pb2.OverrideRouteRequest.SerializeToString,
+            fleet_dot_v1_dot_route__pb2.RoutePlan.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutcome(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ReportOutcome',
+            fleet_dot_v1_dot_router__pb2.ReportOutcomeRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ReportOutcomeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportOutcomes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ReportOutcomes',
+            fleet_dot_v1_dot_router__pb2.ReportOutcomesRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ReportOutcomesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoutePlan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/GetRoutePlan',
+            fleet_dot_v1_dot_router__pb2.GetRoutePlanRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.GetRoutePlanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/UpsertInstances',
+            fleet_dot_v1_dot_router__pb2.UpsertInstancesRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.UpsertInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListInstances(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ListInstances',
+            fleet_dot_v1_dot_router__pb2.ListInstancesRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ListInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/RemoveInstance',
+            fleet_dot_v1_dot_router__pb2.RemoveInstanceRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.RemoveInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetInstanceState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/SetInstanceState',
+            fleet_dot_v1_dot_router__pb2.SetInstanceStateRequest.SerializeToString,
+            fleet_dot_v1_dot_instance__pb2.InstanceStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ImportCatalogue',
+            fleet_dot_v1_dot_router__pb2.ImportCatalogueRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ImportCatalogueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBreakers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ListBreakers',
+            fleet_dot_v1_dot_router__pb2.ListBreakersRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ListBreakersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetBreakers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ResetBreakers',
+            fleet_dot_v1_dot_router__pb2.ResetBreakersRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ResetBreakersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceBreaker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ForceBreaker',
+            fleet_dot_v1_dot_router__pb2.ForceBreakerRequest.SerializeToString,
+            fleet_dot_v1_dot_instance__pb2.Breaker.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoutingStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/GetRoutingStats',
+            fleet_dot_v1_dot_router__pb2.GetRoutingStatsRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.GetRoutingStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,
