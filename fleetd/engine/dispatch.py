@@ -86,6 +86,8 @@ def dispatch(
                 continue
         task = yield from _next(ledger, lanes, lane, readings)
         if task is None:
+            # Memory that is not what the store says must not be asked for ever.
+            lane.count = 0
             continue
         session = sessions[seat.agent_id]
         runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
