@@ -64,12 +64,11 @@ class BreakerRules:
     per_attempt: bool = False
 
 
-class Call(NamedTuple):
-    """A call in the window: when it ended (epoch ms), whether it failed, and whose it was ("" = unknown)."""
+Call = tuple[int, str | None]
+"""A call in the window: when it ended (epoch ms), and whose it was when it failed ("" = unknown, None = it went well)."""
 
-    at: int
-    failed: bool
-    source: str
+# Every outcome asks for them, and a member of an enum costs a look-up by its name.
+_CLOSED, _OPEN, _HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
 @dataclass(slots=True)
@@ -126,7 +125,7 @@ class Breaker:
 
     def admits(self, now: int) -> bool:
         """Return whether calls may pass. When it is not closed only the holder of its probe may use that (`Probes`)."""
-        return self.state is not BreakerState.OPEN or now >= self.retry_at
+        return self.state is not _OPEN or now >= self.retry_at
 
     def fail(
         self,
@@ -152,9 +151,9 @@ class Breaker:
         self.last_error = f"{code}: {message}"[:ERROR_CHARS] if message else code
         if not ratio_only:
             self._strike(source)
-        if self.state is not BreakerState.CLOSED:
+        if self.state is not _CLOSED:
             return self._open(now, rules.open_for if open_for is None else open_for)
-        self._remember(Call(now, failed=True, source=source), rules)
+        self._remember(now, source, rules)
         if open_for is not None:
             return self._open(now, open_for)
         struck_out = self.failures >= rules.strikes and (self.shared or rules.strikes <= 1)
@@ -167,16 +166,16 @@ class Breaker:
         if epoch != self.epoch or not self.admits(now):
             return None
         self.failures = 0
-        if self.state is not BreakerState.CLOSED:
+        if self.state is not _CLOSED:
             return self._close()
-        self._remember(Call(now, failed=False, source=""), rules)
+        self._remember(now, None, rules)
         return None
 
     def due(self, now: int) -> Change | None:
         """Half-open the breaker when its time has come."""
-        if self.state is not BreakerState.OPEN or now < self.retry_at:
+        if self.state is not _OPEN or now < self.retry_at:
             return None
-        self.state = BreakerState.HALF_OPEN
+        self.state = _HALF_OPEN
         self.forced = False
         return Change.HALF_OPENED
 
@@ -191,7 +190,7 @@ class Breaker:
         """Close by hand and forget every strike; None when it was closed already."""
         self.failures = 0
         self.last_error = ""
-        if self.state is not BreakerState.CLOSED:
+        if self.state is not _CLOSED:
             return self._close()
         self._forget()
         return None
@@ -204,7 +203,7 @@ class Breaker:
         self.failures += 1
 
     def _open(self, now: int, duration: int) -> Change:
-        self.state = BreakerState.OPEN
+        self.state = _OPEN
         self.opened_at, self.retry_at = now, now + duration
         self.forced = False
         self.epoch += 1
@@ -212,21 +211,27 @@ class Breaker:
         return Change.OPENED
 
     def _close(self) -> Change:
-        self.state = BreakerState.CLOSED
+        self.state = _CLOSED
         self.retry_at = 0
         self.forced = False
         self.epoch += 1
         self._forget()
         return Change.CLOSED
 
-    def _remember(self, call: Call, rules: BreakerRules) -> None:
+    def _remember(self, now: int, failed: str | None, rules: BreakerRules) -> None:
         window = self.window
-        oldest = call.at - rules.window
-        kept = max(WINDOW_KEPT, rules.window_calls)
-        while window and (window[0].at <= oldest or len(window) >= kept):
-            self.window_failed -= window.popleft().failed
-        window.append(call)
-        self.window_failed += call.failed
+        oldest = now - rules.window
+        while window and window[0][0] <= oldest:
+            self._drop()
+        window.append((now, failed))
+        if failed is not None:
+            self.window_failed += 1
+        if len(window) > WINDOW_KEPT and len(window) > rules.window_calls:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self.window.popleft()[1] is not None:
+            self.window_failed -= 1
 
     def _forget(self) -> None:
         self.window.clear()
@@ -236,8 +241,14 @@ class Breaker:
         calls = len(self.window)
         if calls < rules.window_calls or self.window_failed <= rules.window_ratio * calls:
             return False
-        sources = [call.source for call in self.window if call.failed]
-        return "" in sources or any(source != sources[0] for source in sources)
+        first = None
+        for _, source in self.window:
+            if source is None:
+                continue
+            if not source or (first is not None and source != first):
+                return True
+            first = source
+        return False
 
 
 def probe_key(kind: BreakerKind, name: str) -> str:

@@ -111,12 +111,15 @@ class Rows:
 
 
 def providers(data: object, *, source: str = "file") -> Catalogue:
-    """Return what {"providers": [{"provider_id", "instances": [{"id", "metadata": {"tags", "ctx", "model"}}]}]} defines."""
+    """
+    Return what {"providers": [{"provider_id", "instances": [{"id", "metadata": {"tags", "ctx", "model"}}]}]} defines.
+
+    Raises:
+        InvalidArgument: for field `data`, when it has another form.
+    """
     entries = data.get("providers") if isinstance(data, Mapping) else None
     if not isinstance(entries, list):
-        return Catalogue(
-            problems=(Problem("providers", 'must be an object with a list: {"providers": [...]}'),)
-        )
+        raise InvalidArgument([("data", 'must be an object with a list: {"providers": [...]}')])
     rows = Rows(source)
     for place, entry in enumerate(entries):
         _add_provider(rows, f"providers[{place}]", entry)
@@ -180,9 +183,12 @@ def failover(data: object, known: Iterable[Instance] = (), *, source: str = "fil
         known: the instances loaded otherwise. When there are any, a name that is none of their ids, providers or models is refused; a name that
             is an id keeps that instance's definition under the values given here.
         source: file or catalogue.
+
+    Raises:
+        InvalidArgument: for field `data`, when it has another form.
     """
     if not isinstance(data, list):
-        return Catalogue(problems=(Problem("failover", 'must be a list: [{"name": ..., "priority": 1}]'),))
+        raise InvalidArgument([("data", 'must be a list: [{"name": ..., "priority": 1}]')])
     definitions = {each.id: each for each in known}
     names = _names(definitions.values())
     rows = Rows(source)

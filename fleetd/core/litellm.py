@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from fleetd.core.catalogue import Catalogue, Problem, Rows
 from fleetd.core.text import is_word, plain, shown
+from fleetd.errors import InvalidArgument
 
 MODES = frozenset({"chat", "completion", "responses"})
 LONG_CTX = 131_072
@@ -25,11 +26,14 @@ MILLION = 1_000_000
 
 
 def litellm(data: object, *, source: str = "catalogue") -> Catalogue:
-    """Return what a LiteLLM catalogue defines: one instance "provider:model" for each model; a context of 0 or none is unknown."""
+    """
+    Return what a LiteLLM catalogue defines: one instance "provider:model" for each model; a context of 0 or none is unknown.
+
+    Raises:
+        InvalidArgument: for field `data`, when it has another form.
+    """
     if not isinstance(data, Mapping):
-        return Catalogue(
-            problems=(Problem("catalogue", 'must be an object: {"model": {"litellm_provider": ...}}'),)
-        )
+        raise InvalidArgument([("data", 'must be an object: {"model": {"litellm_provider": ...}}')])
     rows = Rows(source)
     other: list[Problem] = []
     for name, row in data.items():

@@ -15,7 +15,7 @@ from fleetd.engine.half_open import Probes
 
 RULES = BreakerRules()
 START = 1_750_000_000_000
-NAMES = ("openai", "openai:gpt-4o", "ollama:llama")
+NAMES = ("openai", "ollama:llama")
 STORED = ("kind", "name", "state", "failures", "opened_at", "retry_at", "last_error", "forced", "epoch")
 COUNTED = ("CONN_REFUSED", "TIMEOUT", "503", "529", "429", "AUTH", "BILLING")
 HARMLESS = (
@@ -29,6 +29,8 @@ HARMLESS = (
     "?",
 )
 TIMES = (0, 1, 1_000, 30_000, 59_999, 60_000, 150_000, 299_999, 300_000, 1_800_000)
+
+GAPS = (0, 59_999, 60_000)
 
 names = st.sampled_from(NAMES)
 sources = st.sampled_from(("", "task-1", "task-2"))
@@ -165,6 +167,29 @@ class BreakerMachine(RuleBasedStateMachine):
     def never_reports(self, data):
         """The caller is gone; its probe, if it held one, ends by itself (F3c)."""
         self.flights.pop(data.draw(st.integers(0, len(self.flights) - 1)))
+
+    @rule(
+        name=names,
+        source=sources,
+        codes=st.lists(st.sampled_from(("", "429", "429", "503")), min_size=9, max_size=12),
+        gap=st.sampled_from(GAPS),
+    )
+    def traffic(self, name, source, codes, gap):
+        """So many calls in a row that their ratio is known, the first of them `gap` ms before the others."""
+        for number, code in enumerate(codes):
+            breaker, model = self.breakers[name], self.models[name]
+            if model.state is not BreakerState.CLOSED:
+                return
+            self.report(Flight(name, source, model.openings, breaker.epoch, probing=False, token=None), code)
+            self.now += 0 if number else gap
+
+    @rule(name=names)
+    def probe_hangs(self, name):
+        """As soon as it may, somebody asks whether it is well, and is never heard of again (F3c)."""
+        self.now = max(self.now, self.models[name].retry_at)
+        before = len(self.flights)
+        self.call(name, "")
+        del self.flights[before:]
 
     @rule(step=st.sampled_from(TIMES))
     def later(self, step):

@@ -72,6 +72,8 @@ STYLES = {
     "OPEN": "red",
     "fail": "bold red",
 }
+# Of a row's second line, where a terminal has no room for all columns in one.
+INDENT = "    "
 
 
 class Printer:
@@ -124,11 +126,11 @@ class Printer:
         cells = [one_line(column.cell(thing, self._now())) for column in chosen]
         if self._widths is None:
             self._widths = [
-                max(column.width, len(column.header), len(cell))
+                max(column.width, cell_len(column.header), cell_len(cell))
                 for column, cell in zip(chosen, cells, strict=True)
             ]
             self._row([column.header for column in chosen], chosen, style="bold")
-        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        self._widths = [max(width, cell_len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
         self._row(cells, chosen)
 
     def raw(self, text: str) -> None:
@@ -153,13 +155,20 @@ class Printer:
             self._row(row, columns)
 
     def _row(self, cells: list[str], columns: list[Column], style: str = "") -> None:
-        line = Text(style=style)
+        line, used = Text(style=style), 0
         for cell, column, width in zip(cells, columns, self._widths or [], strict=True):
             text = Text(cell, STYLES.get(cell, ""))
             text.truncate(width, overflow="ellipsis")
             room = " " * (width - text.cell_len)
+            # The last cell needs no room behind it, and one that is wider than any line is left to the terminal.
+            needed = text.cell_len if column is columns[-1] else width
+            if self._console.is_terminal and used and used + needed > self._console.width:
+                line.rstrip()
+                line.append("\n" + INDENT)
+                used = len(INDENT)
             line.append(room if column.right else "").append_text(text).append("" if column.right else room)
             line.append("  ")
+            used += width + 2
         line.rstrip()
         self._console.print(line, soft_wrap=True)
 
@@ -185,7 +194,7 @@ def fitted(widths: list[int], columns: Sequence[Column], room: int) -> list[int]
     while over > 0:
         at = max(range(len(fitting)), key=lambda at: (fitting[at] > least[at], fitting[at]))
         if fitting[at] <= least[at]:
-            break  # wider than the terminal, which wraps the lines: better than columns that are missing
+            break  # wider than the terminal: rows take two lines, better than columns that are missing
         fitting[at] -= 1
         over -= 1
     return fitting
