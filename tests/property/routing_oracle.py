@@ -17,17 +17,9 @@ from fleetd.core.route import LatencyClass
 from tests.property.routing_world import NOW, Question, World
 
 ONE = 45_000_000
-FILTERS = [
-    "enabled",
-    "credentials",
-    "deprecated",
-    "state",
-    "breaker",
-    "tags",
-    "ctx",
-    "larger_ctx",
-    "capacity",
-]
+UNASKED = ("enabled", "credentials", "deprecated", "state", "breaker")
+ASKED = ("tags", "ctx", "larger_ctx", "capacity")
+"""Filters in order: first those that ask nothing of the question."""
 
 
 @dataclass
@@ -47,6 +39,7 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.world = world
         self.barred = {key: self.barred_until(instance) for key, instance in world.instances.items()}
+        self.unfit = {key: self.first(UNASKED, instance, None) for key, instance in world.instances.items()}
         self.digests = {
             key: int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), "big")
             for key in world.instances
@@ -55,10 +48,9 @@ class Oracle:
     def answer(self, question: Question) -> Answer:
         removed: dict[str, str] = {}
         for key, instance in self.world.instances.items():
-            for name in FILTERS:
-                if self.refuses(name, instance, question):
-                    removed[key] = name
-                    break
+            name = self.unfit[key] or self.first(ASKED, instance, question)
+            if name:
+                removed[key] = name
         fitting = [key for key in self.world.instances if key not in removed]
         tried = set(question.tried)
         untried = [key for key in fitting if key not in tried]
@@ -70,8 +62,12 @@ class Oracle:
         retry_at = 0 if order else self.retry_at(question)
         return Answer(removed, order, self.chain(order, question.fallbacks), raw, retry_at)
 
-    def refuses(self, name: str, instance: Instance, question: Question) -> bool:
-        condition, asked = self.world.conditions[instance.id], question.requirements
+    def first(self, names: tuple[str, ...], instance: Instance, question: Question | None) -> str:
+        """The first of some filters that refuses an instance."""
+        return next((name for name in names if self.refuses(name, instance, question)), "")
+
+    def refuses(self, name: str, instance: Instance, question: Question | None) -> bool:
+        condition = self.world.conditions[instance.id]
         if name == "enabled":
             return not instance.enabled
         if name == "credentials":
@@ -82,6 +78,7 @@ class Oracle:
             return condition.state not in {InstanceState.READY, InstanceState.DEGRADED}
         if name == "breaker":
             return self.barred[instance.id] > 0
+        asked = question.requirements
         if name == "tags":
             return any(tag not in instance.tags for tag in asked.required)
         if name == "ctx":
@@ -182,11 +179,6 @@ class Oracle:
         return [order[0], *others[: fallbacks - 1], cloud[0]]
 
     def retry_at(self, question: Question) -> int:
-        times = []
-        for instance in self.world.instances.values():
-            others = [
-                name for name in FILTERS if name != "breaker" and self.refuses(name, instance, question)
-            ]
-            if not others:
-                times.append(self.barred[instance.id])
-        return min(times, default=0)
+        others = tuple(name for name in (*UNASKED, *ASKED) if name != "breaker")
+        fit = [each for each in self.world.instances.values() if not self.first(others, each, question)]
+        return min((self.barred[each.id] for each in fit), default=0)
