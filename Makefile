@@ -38,7 +38,7 @@ run: .venv/installed ## Serve on 127.0.0.1:50051 with the data under ./var (Ctrl
 	@exec $(BIN)/fleetd serve --data-dir var
 
 .PHONY: demo
-demo: .venv/installed ## Start a daemon and three agents, run twenty real jobs, show them, stop everything
+demo: .venv/installed ## Play a daemon and its agents in a few acts, judge every step, stop everything
 	@exec $(BIN)/python tests/demo/demo.py
 
 .PHONY: test

@@ -222,7 +222,13 @@ def engine_options(config: Config) -> EngineOptions:
 def retention(config: Config) -> RetentionOptions:
     """Return how long rows are kept from the configuration."""
     kept = config.retention
-    return RetentionOptions(kept.tasks, kept.dead_letters, kept.events, kept.interval)
+    return RetentionOptions(
+        tasks=kept.tasks,
+        dead_letters=kept.dead_letters,
+        events=kept.events,
+        audits=kept.audits,
+        interval=kept.interval,
+    )
 
 
 def breaker_rules(config: Config) -> BreakerRules:
@@ -231,10 +237,10 @@ def breaker_rules(config: Config) -> BreakerRules:
     return BreakerRules(
         strikes=router.breaker_strikes,
         open_for=router.breaker_open_for,
-        refused_for=router.breaker_auth_open_for,
+        auth_open_for=router.breaker_auth_open_for,
         window=router.breaker_window,
-        calls=router.breaker_min_calls,
-        ratio=router.breaker_ratio,
+        window_calls=router.breaker_min_calls,
+        window_ratio=router.breaker_ratio,
         probe_lease=router.probe_lease,
         per_attempt=router.breaker_per_attempt,
     )

@@ -355,6 +355,9 @@ class Retention(Section):
         default=30 * 86_400 * SECOND, description="For dead letters; 0s keeps them for ever."
     )
     events: Grace = Field(default=7 * 86_400 * SECOND, description="For the event log; 0s keeps it for ever.")
+    audits: Grace = Field(
+        default=365 * 86_400 * SECOND, description="For the audit log; 0s keeps it for ever."
+    )
     interval: Duration = Field(default=60 * SECOND, description="Between two looks at what may leave.")
 
 

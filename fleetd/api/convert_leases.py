@@ -201,6 +201,9 @@ def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
     if said is None:
         refusal = f"word: is required, one of {', '.join(KINDS)}"
         return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
+    if said == "instance_failed":
+        refusal = "instance_failed: is for tasks with a route, which this one has not; fail the run instead"
+        return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
     kind = KINDS[said]
     if said in BARE:
         return Word(task_id, epoch, kind, report_id)

@@ -68,6 +68,8 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
     agent_id = message.agent_id
     if agent_id:
         fields.name("agent_id", agent_id)
+    if has("route"):
+        fields.refuse("route", "must not be set: this version routes no tasks")
     if agent_id and mode is Mode.SSH_CLI:
         fields.refuse("execution_mode", "must be PULL or UNDECIDED when agent_id names an agent")
     spec = Spec(

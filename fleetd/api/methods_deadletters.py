@@ -103,8 +103,8 @@ class DeadLetterMethods:
         fields.check()
         target = f"older than {duration(age).ToJsonString()}"
         await self._engine.execute(Audited(Nothing(), call.actor, "PurgeDeadLetters", target, reason))
-        gone, _ = await sweep(self._engine, RetentionOptions(tasks=0, dead_letters=age, events=0))
-        return pb.PurgeDeadLettersResponse(purged=gone)
+        only = RetentionOptions(tasks=0, dead_letters=age, events=0, audits=0)
+        return pb.PurgeDeadLettersResponse(purged=(await sweep(self._engine, only)).tasks)
 
     async def _act(
         self, act: type[Replay | Discard], action: str, request: BulkRequest, call: Call

@@ -11,7 +11,7 @@ from fleetd.api import convert_tasks
 from fleetd.api.calls import Call
 from fleetd.api.convert_audits import matching, named
 from fleetd.api.convert_submissions import submission, update
-from fleetd.api.convert_times import duration
+from fleetd.api.convert_times import duration, timestamp
 from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import Limits
@@ -21,8 +21,9 @@ from fleetd.api.validate import Fields
 from fleetd.core.audit import Audited, Nothing
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun
 from fleetd.core.submission import Submission, Submit, Taken
-from fleetd.core.task import TERMINAL, Status, Task, TaskFilter
+from fleetd.core.task import TERMINAL, Checkpoint, Payload, Spec, Status, Task, TaskFilter
 from fleetd.engine.engine import Engine
+from fleetd.engine.run_times import RunTimes
 from fleetd.errors import FleetError, InvalidArgument, NotFound, WrongState
 
 REASON = 1_000
@@ -51,9 +52,8 @@ class TaskMethods:
         answer: Taken | FleetError = (await self._engine.execute(Submit((item,))))[0]
         if isinstance(answer, FleetError):
             raise answer
-        return pb.SubmitTaskResponse(
-            task=convert_tasks.task_out(answer.task, answer.spec), duplicate=answer.duplicate
-        )
+        task = shown(self._engine.run_times, answer.task, answer.spec)
+        return pb.SubmitTaskResponse(task=task, duplicate=answer.duplicate)
 
     async def submit_tasks(self, request: pb.SubmitTasksRequest, call: Call) -> pb.SubmitTasksResponse:
         if not 0 < len(request.tasks) <= self._limits.batch:
@@ -70,9 +70,9 @@ class TaskMethods:
                 await asyncio.sleep(0)
         answers = iter(await self._engine.execute(Submit(tuple(taken))) if taken else ())
         response = pb.SubmitTasksResponse()
-        items, room = response.items, SHOWN if request.return_tasks else 0
+        items, times, room = response.items, self._engine.run_times, SHOWN if request.return_tasks else 0
         for place in range(len(request.tasks)):
-            room = _item_into(items.add(), refused.get(place) or next(answers), room)
+            room = _item_into(items.add(), refused.get(place) or next(answers), times, room)
             if place % BREATH == BREATH - 1:
                 await asyncio.sleep(0)
         return response
@@ -88,9 +88,8 @@ class TaskMethods:
         before = read_number(request.page_token, mark, fields)
         fields.check()
         page = await self._engine.store.list_tasks(wanted, before, limit, EXAMINED)
-        tasks = fitting(
-            (convert_tasks.task_out(row.task, row.spec) for row in page.rows), self._limits.delivery
-        )
+        times = self._engine.run_times
+        tasks = fitting((shown(times, row.task, row.spec) for row in page.rows), self._limits.delivery)
         cut = len(tasks) < len(page.rows)
         following = page.rows[len(tasks) - 1].task.seq if cut else page.next_before
         return pb.ListTasksResponse(
@@ -161,7 +160,7 @@ class TaskMethods:
     async def update_task(self, request: pb.UpdateTaskRequest, call: Call) -> task_pb2.Task:
         act = update(request, self._limits)
         answer = await self._engine.execute(Audited(act, call.actor, "UpdateTask", act.task_id))
-        return convert_tasks.task_out(answer.task, answer.spec)
+        return shown(self._engine.run_times, answer.task, answer.spec)
 
     async def get_task_lineage(
         self, request: pb.GetTaskLineageRequest, call: Call
@@ -177,9 +176,10 @@ class TaskMethods:
         row = rows.get(task_id)
         if row is None:
             raise unknown_task(task_id)
+        times = self._engine.run_times
         if row.parts is None:
-            return convert_tasks.task_out(row.task, row.spec)
-        return convert_tasks.task_out(row.task, row.spec, row.parts.input, row.parts.checkpoint)
+            return shown(times, row.task, row.spec)
+        return shown(times, row.task, row.spec, row.parts.input, row.parts.checkpoint)
 
     async def _cancel_named(
         self, ids: tuple[str, ...], request: pb.CancelTasksRequest, answer: pb.CancelTasksResponse
@@ -220,11 +220,27 @@ class TaskMethods:
                 return
 
 
+def shown(
+    times: RunTimes,
+    task: Task,
+    spec: Spec,
+    payload: Payload | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> task_pb2.Task:
+    """Return the task as callers see it. While it runs, the `times` of its type tell when it will end, unless its submitter did."""
+    message = convert_tasks.task_out(task, spec, payload, checkpoint)
+    if task.status is Status.RUNNING and not spec.estimated_duration:
+        expected = times.expected(task.org_id, task.task_type)
+        if expected:
+            message.estimated_completion.CopyFrom(timestamp(task.started_at + expected))
+    return message
+
+
 def unknown_task(task_id: str) -> NotFound:
     return NotFound("TASK_NOT_FOUND", f"there is no task {task_id!r}", {"task_id": task_id})
 
 
-def _item_into(item: pb.SubmitTasksItem, answer: Taken | FleetError, room: int) -> int:
+def _item_into(item: pb.SubmitTasksItem, answer: Taken | FleetError, times: RunTimes, room: int) -> int:
     """Fill an empty item; the task is shown while there is room for it, in bytes. Return the room that is left."""
     if isinstance(answer, FleetError):
         item.error.CopyFrom(_item_error(answer))
@@ -233,10 +249,10 @@ def _item_into(item: pb.SubmitTasksItem, answer: Taken | FleetError, room: int) 
     if answer.duplicate:
         item.duplicate = True
     if room > 0:
-        shown = convert_tasks.task_out(answer.task, answer.spec)
-        room -= shown.ByteSize()
+        task = shown(times, answer.task, answer.spec)
+        room -= task.ByteSize()
         if room >= 0:
-            item.task.CopyFrom(shown)
+            item.task.CopyFrom(task)
     return room
 
 
@@ -245,10 +261,10 @@ def _item_error(refusal: FleetError) -> pb.ItemError:
     error = pb.ItemError(
         code=int(problem.code), reason=problem.reason, message=problem.message, metadata=problem.metadata
     )
-    shown = problem.fields[:ITEM_FIELDS]
-    error.fields.extend(pb.FieldError(field=path, description=right) for path, right in shown)
-    if len(shown) < len(problem.fields):
-        error.fields.add(field="…", description=f"and {len(problem.fields) - len(shown)} more")
+    first = problem.fields[:ITEM_FIELDS]
+    error.fields.extend(pb.FieldError(field=path, description=right) for path, right in first)
+    if len(first) < len(problem.fields):
+        error.fields.add(field="…", description=f"and {len(problem.fields) - len(first)} more")
     if problem.retry_after is not None:
         error.retry_after.CopyFrom(duration(problem.retry_after))
     return error

@@ -14,7 +14,7 @@ from fleetd.api import convert_tasks
 from fleetd.api.calls import Call
 from fleetd.api.convert_times import milliseconds
 from fleetd.api.limits import Limits
-from fleetd.api.methods_tasks import unknown_task
+from fleetd.api.methods_tasks import shown, unknown_task
 from fleetd.api.pace import MARGIN
 from fleetd.api.validate import Fields
 from fleetd.core.task import Spec, Task
@@ -37,7 +37,7 @@ class WaitMethods:
         wait = _wait(request.wait if request.HasField("wait") else None, self._limits, fields)
         fields.check()
         task, spec = (await self._await([task_id], wait, call, first=True))[task_id]
-        answer = pb.WaitTaskResponse(task=convert_tasks.task_out(task, spec), terminal=task.terminal)
+        answer = pb.WaitTaskResponse(task=shown(self._engine.run_times, task, spec), terminal=task.terminal)
         if task.terminal:
             runs = await self._engine.store.get_runs(task_id)
             answer.result.CopyFrom(convert_tasks.results_out(task, runs)[0])
@@ -56,7 +56,7 @@ class WaitMethods:
         asked = [rows[task_id] for task_id in request.task_ids]
         enough = any if request.first else all
         return pb.WaitTasksResponse(
-            tasks=[convert_tasks.task_out(task, spec) for task, spec in asked],
+            tasks=[shown(self._engine.run_times, task, spec) for task, spec in asked],
             satisfied=enough(task.terminal for task, _ in asked),
         )
 

@@ -178,7 +178,26 @@ def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, M
             "GetAgentWorkload": _Row(agents.get_agent_workload, READERS, small),
             "GetQueueStatus": _Row(health.get_queue_status, READERS, small),
         },
-        ROUTER: {"RouteTask": _Row(None, SUBMITTERS, small, True, Admission.ALWAYS)},
+        # Listed, and answered with UNIMPLEMENTED.
+        ROUTER: {
+            "RouteTask": _Row(None, SUBMITTERS, task, True, Admission.ALWAYS),
+            "RouteTasks": _Row(None, SUBMITTERS, most, True, Admission.ALWAYS),
+            "VerifyRoute": _Row(None, SUBMITTERS, small, True, Admission.ALWAYS),
+            "RerouteTask": _Row(None, SUBMITTERS, small, False, Admission.ALWAYS),
+            "OverrideRoute": _Row(None, OPERATORS, small, False, Admission.ALWAYS),
+            "ReportOutcome": _Row(None, SUBMITTERS | AGENTS, small, False, Admission.ALWAYS),
+            "ReportOutcomes": _Row(None, SUBMITTERS | AGENTS, most, False, Admission.ALWAYS),
+            "GetRoutePlan": _Row(None, READERS, small, True, Admission.ALWAYS),
+            "UpsertInstances": _Row(None, OPERATORS, most, True, Admission.ALWAYS),
+            "ListInstances": _Row(None, READERS, small, True, Admission.ALWAYS),
+            "RemoveInstance": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
+            "SetInstanceState": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
+            "ImportCatalogue": _Row(None, OPERATORS, most, True, Admission.ALWAYS),
+            "ListBreakers": _Row(None, READERS, small, True, Admission.ALWAYS),
+            "ResetBreakers": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
+            "ForceBreaker": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
+            "GetRoutingStats": _Row(None, READERS, small, True, Admission.ALWAYS),
+        },
     }
     methods = (_method(service, name, row) for service, named in rows.items() for name, row in named.items())
     return {method.full_name: method for method in methods}

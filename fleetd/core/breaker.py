@@ -1,22 +1,20 @@
-"""
-Breakers: a provider, instance or host that keeps failing gets no work for a while (spec F3).
-
-CLOSED → OPEN after enough strikes in a row, or when too many of the last calls failed; OPEN → HALF_OPEN when its time is over; HALF_OPEN lets one probe
-through at a time, whose success closes it and whose failure opens it again. Every change of state begins a new epoch; an outcome that began in an
-older one changes nothing. All times in epoch milliseconds.
-"""
+"""Circuit breakers: which provider, instance or host is spared, for how long, and who may ask whether it is well again (spec F3)."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
-from threading import Lock
 from typing import NamedTuple
+
+WINDOW_KEPT = 100
+"""Calls a breaker remembers for its failure ratio: enough to tell 50 % from 60 %, and some 10 KB at a busy instance."""
+ERROR_CHARS = 300
+"""Characters kept of the last error; the whole of it is in the log."""
 
 
 class BreakerKind(IntEnum):
-    """What a breaker guards; numbers equal fleet.v1.BreakerKind."""
+    """What a breaker spares; numbers equal fleet.v1.BreakerKind."""
 
     PROVIDER = 1
     INSTANCE = 2
@@ -31,8 +29,16 @@ class BreakerState(IntEnum):
     HALF_OPEN = 3
 
 
+class BreakerView(NamedTuple):
+    """What routing sees of a breaker; `retry_at` in epoch ms, 0 when closed; `epoch` goes with every try and comes back with its outcome."""
+
+    state: BreakerState = BreakerState.CLOSED
+    retry_at: int = 0
+    epoch: int = 0
+
+
 class Change(IntEnum):
-    """What an outcome, or time, did to a breaker."""
+    """What became of a breaker."""
 
     OPENED = 1
     HALF_OPENED = 2
@@ -42,37 +48,38 @@ class Change(IntEnum):
 @dataclass(frozen=True, slots=True)
 class BreakerRules:
     """
-    When breakers open, and for how long (F3, F4). `strikes` in a row; or more than `ratio` of at least `calls` within `window` ms. `per_attempt`: every
-    failed try is a strike, not only the one that ends a call. `probe_lease`: ms after which a probe that did not report is given up.
+    When breakers open, and for how long; times in ms.
+
+    Opens after `strikes` in a row, or when more than `window_ratio` of at least `window_calls` calls within `window` failed. `per_attempt` counts
+    every try, else a call counts once, when its retries are used up.
     """
 
     strikes: int = 3
     open_for: int = 300_000
-    refused_for: int = 1_800_000
+    auth_open_for: int = 1_800_000
     window: int = 60_000
-    calls: int = 10
-    ratio: float = 0.5
+    window_calls: int = 10
+    window_ratio: float = 0.5
     probe_lease: int = 60_000
     per_attempt: bool = False
 
 
-class BreakerView(NamedTuple):
-    """What routing sees of a breaker."""
+Call = tuple[int, str | None]
+"""A call in the window: when it ended (epoch ms), and whose it was when it failed ("" = unknown, None = it went well)."""
 
-    state: BreakerState = BreakerState.CLOSED
-    retry_at: int = 0
-    epoch: int = 0
-
-
-CLOSED = BreakerView()
-
-CALLS_KEPT = 1_000
-"""Calls remembered for the ratio at most: at more than 16 a second the window is shorter, and the ratio of a thousand is as good."""
+# Every outcome asks for them, and a member of an enum costs a look-up by its name.
+_CLOSED, _OPEN, _HALF_OPEN = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.HALF_OPEN
 
 
 @dataclass(slots=True)
 class Breaker:
-    """One breaker; what `view` and the fields before `calls` say is kept over a restart, the calls of the last minute are not."""
+    """
+    One breaker. Times in epoch ms, 0 = unset; `opened_at` is the last opening, also when it has closed since.
+
+    `failures` counts strikes since the last success. `epoch` grows whenever the breaker opens or closes; an outcome counts only when it carries
+    the present one, so that what began before an opening says nothing about what came after. The fields up to `epoch` are stored, the others
+    begin empty after a restart.
+    """
 
     kind: BreakerKind
     name: str
@@ -83,131 +90,167 @@ class Breaker:
     last_error: str = ""
     forced: bool = False
     epoch: int = 0
-    calls: deque[tuple[int, bool]] = field(default_factory=lambda: deque(maxlen=CALLS_KEPT), repr=False)
-    failed_calls: int = 0
+    window: deque[Call] = field(default_factory=deque, repr=False, compare=False)
+    window_failed: int = field(default=0, repr=False, compare=False)
+    source: str = field(default="", repr=False, compare=False)
+    shared: bool = field(default=False, repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Return the name of its one probe, for instance "provider:openai"."""
+        return probe_key(self.kind, self.name)
 
     @property
     def view(self) -> BreakerView:
+        """Return what routing needs of it."""
         return BreakerView(self.state, self.retry_at, self.epoch)
 
-    def succeed(self, now: int, rules: BreakerRules, epoch: int) -> Change | None:
-        """Note a call that went well and began in `epoch`; in HALF_OPEN it closes the breaker."""
-        if epoch != self.epoch or self.state is BreakerState.OPEN:
-            return None
-        if self.state is BreakerState.HALF_OPEN:
-            self.reset()
-            return Change.CLOSED
-        self.failures = 0
-        self._count(now, rules, failed=False)
-        return None
+    def copy(self) -> Breaker:
+        """Return a copy to work on until the transaction commits."""
+        return Breaker(
+            self.kind,
+            self.name,
+            self.state,
+            self.failures,
+            self.opened_at,
+            self.retry_at,
+            self.last_error,
+            self.forced,
+            self.epoch,
+            self.window.copy(),
+            self.window_failed,
+            self.source,
+            self.shared,
+        )
+
+    def admits(self, now: int) -> bool:
+        """Return whether calls may pass. When it is not closed only the holder of its probe may use that (`Probes`)."""
+        return self.state is not _OPEN or now >= self.retry_at
 
     def fail(
         self,
         now: int,
         rules: BreakerRules,
-        epoch: int,
-        error: str,
+        code: str,
+        message: str,
         *,
-        strike: bool = True,
-        open_for: int = 0,
+        epoch: int,
+        ratio_only: bool = False,
+        open_for: int | None = None,
+        source: str = "",
     ) -> Change | None:
         """
-        Note a call that failed and began in `epoch`. Without `strike` only the ratio counts it (429); `open_for` ms opens the breaker at once
-        (refused credentials, an unpaid bill).
+        Count a failed call.
+
+        `epoch` is the breaker's when the call was let through. `ratio_only` counts for the ratio and is no strike (429). `open_for` opens at once
+        and for so long (AUTH, BILLING). `source` names the task whose call it was: the failures of a single one never open a breaker by number
+        or ratio (F3a); "" is somebody else each time. Once half-open any failure opens it again.
         """
-        if epoch != self.epoch or self.state is BreakerState.OPEN:
+        if epoch != self.epoch or not self.admits(now):
             return None
-        self.last_error = error
-        if self.state is BreakerState.HALF_OPEN:
-            return self._open(now, open_for or rules.open_for)
-        self._count(now, rules, failed=True)
-        self.failures += strike
-        if open_for or self.failures >= rules.strikes or self._too_many(rules):
-            return self._open(now, open_for or rules.open_for)
+        self.last_error = f"{code}: {message}"[:ERROR_CHARS] if message else code
+        if not ratio_only:
+            self._strike(source)
+        if self.state is not _CLOSED:
+            return self._open(now, rules.open_for if open_for is None else open_for)
+        self._remember(now, source, rules)
+        if open_for is not None:
+            return self._open(now, open_for)
+        struck_out = self.failures >= rules.strikes and (self.shared or rules.strikes <= 1)
+        if struck_out or self._fails_too_often(rules):
+            return self._open(now, rules.open_for)
         return None
 
-    def pass_time(self, now: int) -> Change | None:
-        """Let one probe through once the time is over."""
-        if self.state is not BreakerState.OPEN or now < self.retry_at:
+    def succeed(self, now: int, rules: BreakerRules, *, epoch: int) -> Change | None:
+        """Count a call that went well: the strikes begin anew, and a breaker that was half-open closes."""
+        if epoch != self.epoch or not self.admits(now):
             return None
-        self.state = BreakerState.HALF_OPEN
+        self.failures = 0
+        if self.state is not _CLOSED:
+            return self._close()
+        self._remember(now, None, rules)
+        return None
+
+    def due(self, now: int) -> Change | None:
+        """Half-open the breaker when its time has come."""
+        if self.state is not _OPEN or now < self.retry_at:
+            return None
+        self.state = _HALF_OPEN
         self.forced = False
-        self.epoch += 1
         return Change.HALF_OPENED
 
     def force(self, now: int, duration: int, reason: str) -> Change:
-        """Open it by hand."""
-        self.last_error = reason
-        self._open(now, duration)
+        """Open by hand for `duration` ms, whatever it was; no outcome closes it before."""
+        self.last_error = f"forced open: {reason}"[:ERROR_CHARS]
+        change = self._open(now, duration)
         self.forced = True
-        return Change.OPENED
+        return change
 
-    def reset(self) -> Change | None:
-        """Close it, whatever it was; None when it was closed and had no strikes."""
-        idle = self.state is BreakerState.CLOSED and not self.failures
-        if self.state is not BreakerState.CLOSED:
-            self.epoch += 1
-        self.state = BreakerState.CLOSED
-        self.failures = self.opened_at = self.retry_at = self.failed_calls = 0
-        self.forced = False
-        self.calls.clear()
-        return None if idle else Change.CLOSED
+    def reset(self, now: int) -> Change | None:
+        """Close by hand and forget every strike; None when it was closed already."""
+        self.failures = 0
+        self.last_error = ""
+        if self.state is not _CLOSED:
+            return self._close()
+        self._forget()
+        return None
+
+    def _strike(self, source: str) -> None:
+        if not self.failures:
+            self.source, self.shared = source, not source
+        elif source != self.source or not source:
+            self.shared = True
+        self.failures += 1
 
     def _open(self, now: int, duration: int) -> Change:
-        self.state = BreakerState.OPEN
+        self.state = _OPEN
         self.opened_at, self.retry_at = now, now + duration
+        self.forced = False
         self.epoch += 1
-        self.calls.clear()
-        self.failed_calls = 0
+        self._forget()
         return Change.OPENED
 
-    def _count(self, now: int, rules: BreakerRules, *, failed: bool) -> None:
-        calls = self.calls
-        if len(calls) == CALLS_KEPT:
-            self.failed_calls -= calls[0][1]
-        calls.append((now, failed))
-        self.failed_calls += failed
-        # Later than `now` when the wall clock was set back: such a call is no witness either.
-        while calls and not now - rules.window < calls[0][0] <= now:
-            self.failed_calls -= calls.popleft()[1]
+    def _close(self) -> Change:
+        self.state = _CLOSED
+        self.retry_at = 0
+        self.forced = False
+        self.epoch += 1
+        self._forget()
+        return Change.CLOSED
 
-    def _too_many(self, rules: BreakerRules) -> bool:
-        return len(self.calls) >= rules.calls and self.failed_calls > rules.ratio * len(self.calls)
+    def _remember(self, now: int, failed: str | None, rules: BreakerRules) -> None:
+        window = self.window
+        oldest = now - rules.window
+        while window and window[0][0] <= oldest:
+            self._drop()
+        window.append((now, failed))
+        if failed is not None:
+            self.window_failed += 1
+        if len(window) > WINDOW_KEPT and len(window) > rules.window_calls:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self.window.popleft()[1] is not None:
+            self.window_failed -= 1
+
+    def _forget(self) -> None:
+        self.window.clear()
+        self.window_failed = 0
+
+    def _fails_too_often(self, rules: BreakerRules) -> bool:
+        calls = len(self.window)
+        if calls < rules.window_calls or self.window_failed <= rules.window_ratio * calls:
+            return False
+        first = None
+        for _, source in self.window:
+            if source is None:
+                continue
+            if not source or (first is not None and source != first):
+                return True
+            first = source
+        return False
 
 
-BreakerKey = tuple[BreakerKind, str]
-
-
-class Probes:
-    """
-    The one probe of each half-open breaker, held by a lease: whoever takes it and never reports gives it up when the lease ends (F3b, F3c).
-
-    Under a lock: the thread that writes and the one that routes both take probes.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[BreakerKey, tuple[int, object]] = {}
-        self._lock = Lock()
-
-    def take(self, key: BreakerKey, now: int, lease: int) -> object | None:
-        """Return a token when the probe is the caller's until `now` + `lease`, None while another holds it."""
-        with self._lock:
-            if self._busy(key, now):
-                return None
-            token = object()
-            self._held[key] = now + lease, token
-            return token
-
-    def give_back(self, key: BreakerKey, token: object) -> None:
-        """End the probe, if the token still holds it."""
-        with self._lock:
-            if key in self._held and self._held[key][1] is token:
-                del self._held[key]
-
-    def busy(self, key: BreakerKey, now: int) -> bool:
-        """Tell whether the probe is held."""
-        with self._lock:
-            return self._busy(key, now)
-
-    def _busy(self, key: BreakerKey, now: int) -> bool:
-        return key in self._held and self._held[key][0] > now
+def probe_key(kind: BreakerKind, name: str) -> str:
+    """Return the name of a breaker's probe: "provider:openai", "instance:openai:gpt-4o", "host:build-1"."""
+    return f"{kind.name.lower()}:{name}"

@@ -113,7 +113,7 @@ def _gates(around: Surroundings) -> list[Reason]:
             reasons.append(Reason(f"{kind.upper()}_PAUSED", f"{kind} {name} is paused{why}"))
         elif gate.shut:
             numbers = {"running": gate.running, "limit": gate.rule.max_running}
-            text = f"{kind} {name} runs {gate.running} of at most {gate.rule.max_running} tasks"
+            text = f"{kind} {name} runs {gate.running} of at most {_number(gate.rule.max_running, 'task')}"
             reasons.append(Reason(f"{kind.upper()}_LIMIT", text, numbers))
     return reasons
 
@@ -135,17 +135,26 @@ def _agents(task: Task, around: Surroundings) -> list[Reason]:
     online = [agent for agent in able if agent.connected]
     numbers = {"able": len(able), "connected": len(online)}
     if not online:
-        return [Reason("AGENTS_OFFLINE", f"none of the {len(able)} able agents is connected", numbers)]
+        text = f"none of the {len(able)} able agents is connected"
+        if len(able) == 1:
+            text = "the only able agent is not connected"
+        return [Reason("AGENTS_OFFLINE", text, numbers)]
     working = [a for a in online if not (a.draining or a.stopped or a.error)]
     if not working:
-        text = f"all {len(online)} able agents are draining, stopped or in error"
+        text = f"all {len(online)} able agents that are connected are draining, stopped or in error"
+        if len(online) == 1:
+            text = "the only able agent that is connected is draining, stopped or in error"
         return [Reason("AGENTS_UNAVAILABLE", text, numbers)]
     held, slots = sum(a.held for a in working), sum(max(a.held, a.ceiling) for a in working)
     if not slots:
         text = f"none of the {len(working)} able agents asks for work"
+        if len(working) == 1:
+            text = "the only able agent asks for no work"
         return [Reason("NO_DEMAND", text, numbers)]
     if held >= slots:
-        text = f"all {slots} slots of the {len(working)} able agents are taken"
+        whose = "only able agent" if len(working) == 1 else f"{len(working)} able agents"
+        which = "the only slot" if slots == 1 else f"all {slots} slots"
+        text = f"{which} of the {whose} {'is' if slots == 1 else 'are'} taken"
         return [Reason("NO_FREE_SLOT", text, {**numbers, "slots": slots, "held": held})]
     return []
 
@@ -154,10 +163,18 @@ def _order(around: Surroundings) -> list[Reason]:
     if not around.ahead and not around.better_lanes:
         return []
     numbers = {"ahead": around.ahead, "in_lane": around.lane_count, "better_lanes": around.better_lanes}
-    text = f"{around.ahead} tasks of the same kind are ahead of it"
+    texts = []
+    if around.ahead:
+        verb = "is" if around.ahead == 1 else "are"
+        texts.append(f"{_number(around.ahead, 'task')} of the same kind {verb} ahead of it")
     if around.better_lanes:
-        text += f", and {around.better_lanes} kinds of tasks go first"
-    return [Reason("BEHIND", text, numbers)]
+        verb = "goes" if around.better_lanes == 1 else "go"
+        texts.append(f"{_number(around.better_lanes, 'other kind')} of tasks {verb} first")
+    return [Reason("BEHIND", ", and ".join(texts), numbers)]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _span(milliseconds: int) -> str:

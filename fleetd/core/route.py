@@ -55,7 +55,7 @@ class Elimination(NamedTuple):
     """How many instances one filter removed; `detail` for people."""
 
     filter: str
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of this name, which nobody asks of this one
     detail: str
 
 
@@ -83,27 +83,6 @@ class RoutePlan:
     cause: str = "routed"
     summary: str = ""
     retry_at: int = 0
-
-
-class Try(NamedTuple):
-    """One try on an instance that did not go well; `at` epoch ms."""
-
-    instance: str
-    code: str
-    at: int
-
-
-@dataclass(slots=True)
-class Progress:
-    """
-    Where a task, or a standalone route, stands on its plan: the tries of the present run, the retries spent on the present provider, and the pin an
-    operator set (`pinned` until `pinned_until`, epoch ms).
-    """
-
-    tries: tuple[Try, ...] = ()
-    retries: int = 0
-    pinned: str = ""
-    pinned_until: int = 0
 
 
 class StepKind(IntEnum):

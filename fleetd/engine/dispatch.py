@@ -29,8 +29,8 @@ class Claimed(NamedTuple):
     parts: TaskParts
 
 
-FIRST_READ = 4
-"""Tasks read of a lane at first: with many lanes each gives few; a lane that gives more is read in chunks that grow fourfold."""
+FIRST_READ = 1
+"""Tasks to give that are read of a lane at first: with many lanes each gives one; a lane that gives more is read in chunks that grow fourfold."""
 
 
 @dataclass(slots=True)

@@ -30,7 +30,10 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
             sessions.ended(effect.agent_id, effect.task_id, effect.lease_epoch, tell=effect.tell)
             sweeper.cancel_lease(effect.task_id)
         elif isinstance(effect, Finished):
-            engine.feed.finished(effect.task.id)
+            task = effect.task
+            engine.feed.finished(task.id)
+            if task.status is Status.COMPLETED:
+                engine.run_times.add(task.org_id, task.task_type, max(0, task.finished_at - task.started_at))
         elif isinstance(effect, Started):
             # Under an order its grace goes on; a run that has ended in the same transaction needs no timer.
             if not effect.task.order and effect.task.status is Status.RUNNING:

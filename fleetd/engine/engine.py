@@ -34,7 +34,9 @@ from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
 from fleetd.engine.outbox import Offer
+from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
+from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
@@ -99,6 +101,7 @@ class Engine:
         self.options = options or EngineOptions()
         self.feed = Feed()
         self.figures = Figures()
+        self.run_times = RunTimes()
         self.gates = Gates()
         self.lane_book = LaneBook(self.gates, rules.ageing)
         self.slot_book = SlotBook()
@@ -106,6 +109,7 @@ class Engine:
         self.sweeper = Sweeper(self)
         self.sessions = Sessions(self, self.options.outbox_limit)
         self.unary = UnaryAgents(self, self.sessions)
+        self.pulse = Pulse(self, log)
         self.state = "STARTING"
         self.daemon_id = ""
         self.generation = 0
@@ -231,6 +235,7 @@ class Engine:
     def start(self) -> asyncio.Future[BaseException]:
         """Begin to take commands, and carry them out in a task of its own. The future gets the error that ends it, if one does."""
         self.serve()
+        self.pulse.start()
         self._failure = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="engine")
         return self._failure
@@ -255,6 +260,7 @@ class Engine:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        self.pulse.stop()
 
     @property
     def live_leases(self) -> int:

@@ -53,7 +53,7 @@ class Session:
 
     `held` maps task ids to lease epochs; `given_at` says when each lease was given, `accepted` which ones the agent has accepted, `orders`
     what it was told about them, `offers` what a repeated unary claim is answered with. A stream session that lost its stream keeps its
-    leases until `expires_at`.
+    leases until `expires_at`, which lies beyond `spared_until`.
     """
 
     agent_id: str
@@ -64,6 +64,7 @@ class Session:
     expires_at: int
     heartbeat_interval: int
     lease_ttl: int
+    spared_until: int = 0
     wanted: int = 0
     connected: bool = True
     heartbeat_wall: int = 0
@@ -113,6 +114,8 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         # For agents in ERROR: since when (epoch ms), and when the trial comes (monotonic ms: no jump of the wall clock moves it).
         self._trials: dict[str, tuple[int, int]] = {}
+        # What every stream was told at the end of a drain.
+        self._last_word: tuple[str, str, int] | None = None
 
     def get(self, agent_id: str) -> Session | None:
         return self._sessions.get(agent_id)
@@ -132,8 +135,12 @@ class Sessions:
     # streams
 
     async def hello(self, spec: AgentSpec, incarnation: str, held: tuple[LeaseRef, ...]) -> Session:
-        """Open or resume the session of a stream. Raises WrongState SESSION_REPLACED when the process was replaced."""
-        if self._engine.state != "SERVING":
+        """
+        Open or resume the session of a stream. Raises WrongState SESSION_REPLACED when the process was replaced.
+
+        While the daemon drains only a process that has a session comes in, to deliver what it holds; all others get Unavailable.
+        """
+        if self._engine.state != "SERVING" and not self._may_deliver(spec.agent_id, incarnation):
             raise Unavailable(self._engine.state, f"the daemon is {self._engine.state.lower()}")
         attach = Attach(spec, incarnation, SessionKind.STREAM, held)
         opened: list[Session] = []
@@ -145,6 +152,12 @@ class Sessions:
             answer.add_done_callback(lambda _: self.detach(opened[0]) if opened else None)
             raise
         return opened[0]
+
+    def _may_deliver(self, agent_id: str, incarnation: str) -> bool:
+        if self._engine.state != "DRAINING" or self._last_word is not None:
+            return False
+        agent = self._engine.agents.get(agent_id)
+        return agent is not None and agent.session_open and agent.incarnation == incarnation
 
     def slots(self, session: Session, ceiling: int) -> None:
         """Set how many leases the agent wants to hold at once."""
@@ -200,7 +213,8 @@ class Sessions:
             return
         session.connected = False
         now = self._engine.clock.now()
-        session.expires_at = min(session.expires_at, now + session.heartbeat_interval)
+        until = max(now + session.heartbeat_interval, session.spared_until)
+        session.expires_at = min(session.expires_at, until)
         self._engine.sweeper.timers.set(("session", session.agent_id), session.expires_at)
         self._engine.between(lambda: self.seat(session.agent_id))
 
@@ -234,6 +248,8 @@ class Sessions:
         self._engine.between(lambda: self.seat(session.agent_id))
         for order in self.pending_orders(session):
             session.outbox.order(order)
+        if self._last_word is not None:
+            session.outbox.end(*self._last_word)
         return session
 
     def restore(self, agent: Agent, held: list[Task]) -> None:
@@ -390,6 +406,18 @@ class Sessions:
         end = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall, hellos)
         self._engine.post_internal(end, ("session", agent_id))
 
+    def spare(self, now: int) -> None:
+        """The daemon was suspended: no session, lease or deadline ends before every agent had a full TTL to be heard (design rule 1)."""
+        sweeper, rules = self._engine.sweeper, self._engine.rules
+        for session in self._sessions.values():
+            # A stream that broke meanwhile may be found broken only later.
+            session.spared_until = now + session.lease_ttl
+            session.expires_at = max(session.expires_at, session.spared_until)
+            sweeper.timers.set(("session", session.agent_id), session.expires_at)
+            for task_id in session.held:
+                sweeper.put_off_lease(task_id, session.spared_until)
+        sweeper.due.hold_back(now + rules.heartbeat(len(self._sessions)) * rules.missed_heartbeats)
+
     def end_drain(self, agent_id: str) -> None:
         agent = self._engine.agents.get(agent_id)
         if agent is not None and agent.order_deadline:
@@ -405,6 +433,7 @@ class Sessions:
 
     def end_all(self, reason: str, message: str, reconnect_after: int) -> None:
         """End every stream; the sessions stand in the store and resume after the restart."""
+        self._last_word = reason, message, reconnect_after
         for session in self._sessions.values():
             session.outbox.end(reason, message, reconnect_after)
 

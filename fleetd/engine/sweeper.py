@@ -80,9 +80,15 @@ class Sweeper:
         if deadline_grace:
             self.due.hold_back(self._engine.clock.now() + deadline_grace)
 
+    def put_off_lease(self, task_id: str, until: int) -> None:
+        """Let the timer of a lease not fire before `until`."""
+        at = self.timers.at(("lease", task_id))
+        if at is not None and at < until:
+            self.timers.set(("lease", task_id), until)
+
     def fire(self) -> None:
         """Turn everything that is due into commands."""
-        now = self._engine.clock.now()
+        now = self._engine.pulse.beat()
         ended: dict[str, list[tuple[str, int]]] = {"offer": [], "start": [], "grace": []}
         for kind, name in self.timers.pop(now, FIRED_AT_ONCE):
             if kind == "session":

@@ -19,6 +19,7 @@ from fleetd.api.calls import Call
 from fleetd.api.errors import Code, Problem, describe, unexpected
 from fleetd.api.table import Method
 from fleetd.engine.engine import Engine
+from fleetd.engine.failures import store_failure
 from fleetd.errors import FleetError
 from fleetd.rpc.status import grpc_status
 
@@ -56,10 +57,20 @@ class Calls:
         return Call("", deadline, tuple(metadata), context.peer())
 
     def problem(self, error: Exception, method: str, request_id: str) -> Problem:
-        """Return what the caller is told; a defect goes to the log with its cause, and only its incident id goes out."""
+        """Return what the caller is told; failures of the store and defects go to the log with their cause, of defects an incident id goes out."""
         error = _single(error)
         if isinstance(error, FleetError):
             return describe(error)
+        refusal = store_failure(error)
+        if refusal is not None:
+            self.log.error(
+                "store_failed",
+                method=method,
+                request_id=request_id,
+                reason=refusal.reason,
+                message=str(error),
+            )
+            return describe(refusal)
         incident = unexpected()
         self.log.error(
             "call_failed",

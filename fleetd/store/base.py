@@ -162,11 +162,15 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events. 0 = keep for ever."""
+    """
+    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events, lines of the audit log.
+    0 = keep for ever.
+    """
 
     tasks_before: int = 0
     dead_before: int = 0
     events_before: int = 0
+    audits_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ class Trimmed:
 
     tasks: int = 0
     events: int = 0
+    audits: int = 0
     more: bool = False
 
 
@@ -247,9 +252,10 @@ class Store(Protocol):
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
         """
-        Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction of its own.
+        Delete up to `limit` tasks, `limit` events and `limit` lines of the audit log whose time has passed, in one short transaction of its own.
 
-        Events go oldest first and without gaps: the first one that must stay keeps all after it. Raises StoreFull, CommitUnclear (trim again).
+        Events and lines go oldest first and without gaps: the first one that must stay keeps all after it. A line's number is not given again:
+        the newest line may stay for that. Raises StoreFull, CommitUnclear (trim again).
         """
         ...
 

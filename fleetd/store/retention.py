@@ -30,12 +30,17 @@ FORGET_TASKS = (
     # Lines that say where others came from stay with those others.
     f"DELETE FROM lineage WHERE task_seq {_LISTED}",
 )
-OLDEST = "SELECT seq, time FROM events NOT INDEXED ORDER BY seq LIMIT ?"
+OLDEST_EVENTS = "SELECT seq, time FROM events NOT INDEXED ORDER BY seq LIMIT ?"
 FORGET_EVENTS = "DELETE FROM events WHERE seq <= ?"
+# SQLite gives the number after the highest one: were the newest line to leave, its number would come again.
+OLDEST_AUDITS = (
+    "SELECT id, at FROM audits NOT INDEXED WHERE id < (SELECT max(id) FROM audits) ORDER BY id LIMIT ?"
+)
+FORGET_AUDITS = "DELETE FROM audits WHERE id <= ?"
 
 
 def trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> Trimmed:
-    """Delete up to `limit` tasks and `limit` events whose time has passed, as one transaction. Raises as `commit` does."""
+    """Delete up to `limit` tasks, events and lines of the audit log whose time has passed, as one transaction. Raises as `commit` does."""
     return commit(connection, lambda: _trim(connection, retention, limit))
 
 
@@ -46,15 +51,16 @@ def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> T
         seqs = encode([seq for (seq,) in gone])
         for statement in FORGET_TASKS:
             connection.execute(statement, (seqs,))
-    events = _trim_events(connection, retention.events_before, limit)
-    return Trimmed(len(gone), events, more=limit in (len(gone), events))
+    events = _trim_log(connection, OLDEST_EVENTS, FORGET_EVENTS, retention.events_before, limit)
+    audits = _trim_log(connection, OLDEST_AUDITS, FORGET_AUDITS, retention.audits_before, limit)
+    return Trimmed(len(gone), events, audits, more=limit in (len(gone), events, audits))
 
 
-def _trim_events(connection: sqlite3.Connection, before: int, limit: int) -> int:
-    # From the old end and without gaps, also when the clock once went back: what is left is everything since some seq.
-    oldest = connection.execute(OLDEST, (limit,))
-    gone = [seq for seq, _ in takewhile(lambda event: event[1] < before, oldest)]
-    oldest.close()
+def _trim_log(connection: sqlite3.Connection, oldest: str, forget: str, before: int, limit: int) -> int:
+    # From the old end and without gaps, also when the clock once went back: what is left is everything since some number.
+    lines = connection.execute(oldest, (limit,))
+    gone = [number for number, _ in takewhile(lambda line: line[1] < before, lines)]
+    lines.close()
     if gone:
-        connection.execute(FORGET_EVENTS, (gone[-1],))
+        connection.execute(forget, (gone[-1],))
     return len(gone)

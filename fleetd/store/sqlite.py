@@ -148,7 +148,7 @@ class SqliteStore:
         )
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
-        """Delete up to `limit` tasks and `limit` events whose time has passed, in one short transaction. Raises StoreFull, CommitUnclear."""
+        """Delete up to `limit` tasks, events and lines of the audit log whose time has passed. Raises StoreFull, CommitUnclear."""
         return await self._opened().run(partial(trim, retention=retention, limit=limit))
 
     async def status(self) -> StoreStatus:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleetd.core.event import EventFilter
-from fleetd.core.ledger import Due, DueKind, Edge
+from fleetd.core.ledger import Audit, Due, DueKind, Edge
 from fleetd.core.task import TERMINAL, Checkpoint, Ending, Run, Spec, Status, TaskFilter
 from fleetd.store.base import Retention, Trimmed
 from tests.contract.place import (
@@ -26,7 +26,7 @@ from tests.contract.place import (
     write,
 )
 
-ALL = Retention(NOW + 10**9, NOW + 10**9, NOW + 10**9)
+ALL = Retention(NOW + 10**9, NOW + 10**9, NOW + 10**9, NOW + 10**9)
 
 
 def an_old(seq: int, status: Status = Status.COMPLETED, finished_at: int = NOW, **fields):
@@ -177,6 +177,44 @@ async def test_an_emptied_log_begins_with_the_next_event(store):
     await write(store, events=[later])
     assert (later.seq, await store.oldest_event()) == (4, 4)
     assert await all_events(store, EventFilter(task_id="task-1")) == [later]
+
+
+async def numbers(store) -> list[int]:
+    """Return the ids of the audit log, oldest first."""
+    return [line.id for line in reversed(await store.list_audits(0, 1_000, "", ""))]
+
+
+def an_audit(age: int, target: str = "agent/a") -> Audit:
+    return Audit(NOW + age, "op:kim", "DrainAgent", target, "why")
+
+
+async def test_lines_of_the_audit_log_leave_from_the_old_end_without_gaps(store):
+    """D12, F5: in small batches, even when the clock once went back"""
+    await write(store, audits=[an_audit(age) for age in (1, 2, 9, 3, 10)])
+
+    assert await store.trim(Retention(), 100) == Trimmed()
+    assert await store.trim(Retention(NOW + 99, NOW + 99, NOW + 99), 100) == Trimmed()
+    assert await store.trim(Retention(audits_before=NOW + 1), 100) == Trimmed()
+    assert await store.trim(Retention(audits_before=NOW + 5), 1) == Trimmed(audits=1, more=True)
+    assert await numbers(store) == [2, 3, 4, 5]
+    assert await store.trim(Retention(audits_before=NOW + 5), 100) == Trimmed(audits=1)
+    assert await numbers(store) == [3, 4, 5]
+    assert await store.trim(Retention(audits_before=NOW + 10), 100) == Trimmed(audits=2)
+    (line,) = await store.list_audits(0, 10, "", "agent/a")
+    assert (line.id, line.at) == (5, NOW + 10)
+
+
+async def test_a_line_of_the_audit_log_never_gets_the_number_of_one_that_left(store):
+    """D12, F5: people quote the numbers, and pages go by them"""
+    await write(store, audits=[an_audit(0), an_audit(1)])
+    while (await store.trim(ALL, 1)).more:
+        pass
+
+    await write(store, audits=[an_audit(2, "agent/b")])
+
+    (line,) = await store.list_audits(0, 10, "", "agent/b")
+    assert line.id == 3
+    assert 1 not in await numbers(store)
 
 
 async def test_what_was_counted_stays_counted(store):

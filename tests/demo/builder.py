@@ -17,7 +17,7 @@ def byte_compile(task: dict, files: list[str]) -> dict:
     marker = task["metadata"].get("fail_once")
     if marker and not Path(marker).exists():
         Path(marker).touch()
-        print("the cache is locked by another build", file=sys.stderr)
+        print("the cache is locked", file=sys.stderr)
         sys.exit(75)  # EX_TEMPFAIL: try again
     size = 0
     with tempfile.TemporaryDirectory() as folder:

@@ -102,7 +102,7 @@ def _count(path: str) -> Job:
     def check(_: Task, __: list[TaskResult], output: Any) -> str:
         return "" if output["bytes"] == size else f"{output['bytes']} bytes instead of {size}"
 
-    request = task(f"count words of {Path(path).name}", task_type="count", input=path, capabilities=["text"])
+    request = task(f"words of {Path(path).name}", task_type="count", input=path, capabilities=["text"])
     return Job(request.title, request, check)
 
 
@@ -135,7 +135,7 @@ def _digest() -> Job:
         capabilities=["digest"],
         priority="URGENT",
     )
-    return Job(request.title, request, check, note="agent killed; finished elsewhere")
+    return Job(request.title, request, check, note="killed, finished elsewhere")
 
 
 def _python(package: str) -> list[str]:

@@ -23,12 +23,14 @@ DAEMON = (
     "--set=tasks.retry_initial=300ms",
     "--set=drain.deadline=5s",
 )
-# Name, capabilities, program.
-AGENTS = {
+# Agents that fleet-agent makes of programs: name, capabilities, program. They start with the daemon.
+CREW = {
     "builder": (("python", "digest"), (sys.executable, str(PROGRAMS / "builder.py"))),
     "linter": (("lint", "digest"), (sys.executable, str(PROGRAMS / "linter.py"))),
     "text": (("text",), ("sh", str(PROGRAMS / "text.sh"))),
 }
+# Agents that are programs of their own, given the daemon's address. They start when an act asks for them.
+OTHERS = {"clerk": (sys.executable, str(PROGRAMS / "clerk.py"))}
 
 
 class Stage:
@@ -47,7 +49,7 @@ class Stage:
                 "daemon", str(BIN / "fleetd"), "serve", "--listen=127.0.0.1:0", f"--data-dir={data}", *DAEMON
             )
             self.address = await self._serving(data / "listen")
-            for name in AGENTS:
+            for name in CREW:
                 await self.start_agent(name)
         except BaseException:
             await self._stop_all()
@@ -60,7 +62,10 @@ class Stage:
         await self._stop_all()
 
     async def start_agent(self, name: str) -> None:
-        capabilities, program = AGENTS[name]
+        if name in OTHERS:
+            await self._start(name, *OTHERS[name], self.address)
+            return
+        capabilities, program = CREW[name]
         flags = [f"--capability={one}" for one in capabilities]
         await self._start(
             name,

@@ -8,6 +8,7 @@ case "$task" in
     exec tail -f "$path"
     ;;
 *)
+    [ -r "$path" ] || { echo "cannot read ${path##*/}" >&2; exit 75; } # EX_TEMPFAIL: try again
     echo "{\"progress\": 30, \"message\": \"counting $path\"}"
     sleep 0.3 # slow enough to be watched
     set -- $(wc -l -w -c <"$path")

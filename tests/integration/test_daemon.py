@@ -137,6 +137,28 @@ async def test_draining_takes_the_result_of_what_runs_and_no_new_work(daemon):
         assert (await DispatcherStub(channel).GetTask(request)).progress == 100
 
 
+async def test_an_agent_that_reconnects_while_the_daemon_drains_delivers_its_result(daemon):
+    """D2, S1: its stream broke before; the drain waits for it, and the daemon ends well."""
+    async with grpc.aio.insecure_channel(daemon.address) as channel:
+        agent = StreamAgent(channel, "a")
+        await agent.connect()
+        await DispatcherStub(channel).SubmitTask(dispatcher_pb2.SubmitTaskRequest(title="t"))
+        lease = (await agent.until("leases")).leases.leases[0]
+        about = {"task_id": lease.task_id, "lease_epoch": lease.lease_epoch}
+        await agent.say(start=lease_pb2.StartWord(), **about)
+        agent.stream.cancel()
+        await daemon.logged("session_end")
+        daemon.signal(signal.SIGTERM)
+        await daemon.logged("draining")
+        back = StreamAgent(channel, "a")
+        welcome = await back.connect(lease_pb2.LeaseRef(**about))
+        assert [ref.lease_epoch for ref in welcome.adopted] == [lease.lease_epoch]
+        ack = await back.say(complete=lease_pb2.CompleteWord(), **about)
+        assert ack.result == lease_pb2.REPORT_RESULT_ACCEPTED
+        assert (await back.until("end")).end.reason == "DRAINING"
+    assert await daemon.wait() == exit_codes.OK
+
+
 async def test_a_second_signal_forces_the_end_and_the_lease_survives(daemon):
     """S1, D2: the run resumes on the same lease after the restart."""
     async with grpc.aio.insecure_channel(daemon.address) as channel:

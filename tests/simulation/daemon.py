@@ -67,6 +67,7 @@ class Daemon:
             world.store, world.clock, world.rules, Incidents(world), world.options, world.random
         )
         self.engine.world = world
+        self.suspended_until = 0
         self._running: dict[asyncio.Task[Any], None] = {}
         self._busy = True
 
@@ -76,15 +77,17 @@ class Daemon:
         self.world.history.note("daemon", f"serves, generation of batch {self.engine.batch}")
 
     def due(self) -> int | None:
-        """Return when the engine wants its next turn, None when it wants none."""
-        if self._busy or self.engine._wake.is_set():
-            return self.world.clock.now()
-        return self.engine.sweeper.next()
+        """Return when the engine can have the next turn it wants, None when it wants none."""
+        wanted = bool(self._busy or self.engine._wake.is_set())
+        at = self.world.clock.now() if wanted else self.engine.sweeper.next()
+        return None if at is None else max(at, self.suspended_until)
 
     @property
     def idle(self) -> bool:
         """True when the engine has done everything it was asked."""
         due = self.due()
+        if self.suspended:
+            return False
         return self.engine.queued == 0 and (due is None or due > self.world.clock.now())
 
     async def step(self) -> None:
@@ -117,8 +120,50 @@ class Daemon:
 
     def pump(self) -> None:
         """Send what waits in the outboxes."""
+        if self.suspended:
+            return
         for connection in self.connections:
             connection.pump()
+
+    @property
+    def suspended(self) -> bool:
+        """True while the process stands still."""
+        return self.world.clock.now() < self.suspended_until
+
+    def suspend(self, milliseconds: int) -> None:
+        """Let the process stand still, in whatever it does; what comes meanwhile waits in its sockets."""
+        if self.suspended:
+            return
+        since = self.world.clock.now()
+        self.suspended_until = since + milliseconds
+        self.world.history.note("daemon", f"is suspended for {milliseconds} ms")
+        self.world.agenda.at(self.suspended_until, lambda: self._resume(since))
+
+    def _resume(self, since: int) -> None:
+        if not self.alive:
+            return
+        self.world.history.note("daemon", "goes on")
+        # Its pulse beat until then; from then on it does not: the engine has its turns when the simulation wants.
+        pulse = self.engine.pulse
+        pulse._seen = since
+        pulse.beat()
+        pulse._seen = None
+        if self.world.clock.now() - since > self.world.rules.heartbeat_min:
+            self._vouch_anew(since)
+
+    def _vouch_anew(self, since: int) -> None:
+        """Nobody may be given up for what nobody heard; an end that was due before is none of that."""
+        vouched = self.world.checker.vouched
+        for session in self.engine.sessions.all():
+            if vouched.get(session.agent_id, 0) > since:
+                vouched[session.agent_id] = self.world.clock.now() + session.lease_ttl
+
+    def reach(self, arrive: Callable[[], object]) -> None:
+        """Let a message arrive, when the process goes on."""
+        if self.suspended:
+            self.world.agenda.at(self.suspended_until, arrive)
+        else:
+            arrive()
 
     def die(self) -> None:
         """Everything in memory is gone; streams end, calls get no answer."""

@@ -32,6 +32,7 @@ class Faults:
     restarts: int = 0
     jumps: int = 0
     full_periods: int = 0
+    suspensions: int = 0
 
 
 NONE = Faults()
@@ -64,4 +65,5 @@ def draw(random: Random) -> Faults:
         restarts=every(30),
         jumps=every(60),
         full_periods=every(60),
+        suspensions=every(30),
     )

@@ -1,4 +1,4 @@
-"""The blows that come from outside: processes that die or stand still, broken streams, restarts, clocks that jump, full disks."""
+"""The blows that come from outside: processes that die or stand still (the daemon's too), broken streams, restarts, clocks that jump, full disks."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Mischief:
             (faults.restarts, self._restart),
             (faults.jumps, self._jump),
             (faults.full_periods, self._fill),
+            (faults.suspensions, self._suspend),
         ):
             if every:
                 self._plan(every, blow)
@@ -67,6 +68,11 @@ class Mischief:
         by = self._world.random.choice((-600_000, -45_000, -2_000, 2_000, 45_000, 600_000))
         self._world.history.note("clock", f"jumps by {by} ms")
         self._world.clock.jump_wall(by)
+
+    def _suspend(self) -> None:
+        daemon = self._world.daemon
+        if daemon is not None:
+            daemon.suspend(self._world.random.choice((2_000, 12_000, 45_000)))
 
     def _fill(self) -> None:
         world = self._world

@@ -11,6 +11,7 @@ from fleetd.errors import FleetError, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from tests.simulation.daemon import Daemon
     from tests.simulation.world import World
 
 LOST = Unavailable("LOST", "no answer came")
@@ -75,6 +76,10 @@ def call(
         if daemon is None:
             back.send(f"{what}: refused", lambda: finish(LOST))
         else:
+            daemon.reach(lambda: serve(daemon))
+
+    def serve(daemon: Daemon) -> None:
+        if daemon.alive:
             running.append(daemon.run(begin(daemon.engine), landed))
 
     def give_up() -> None:

@@ -61,6 +61,8 @@ class FaultyStore:
         world = self._world
         daemon = world.daemon
         await world.pass_time(world.random.randrange(least, most))
+        while daemon is not None and daemon.alive and daemon.suspended:
+            await world.pass_time(daemon.suspended_until - world.clock.now())
         if daemon is not None and not daemon.alive:
             raise Killed
 

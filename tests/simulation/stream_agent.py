@@ -43,7 +43,7 @@ class Connection:
                 deliver(self.session)
 
         if self.up:
-            self._there.send(what, arrive)
+            self._there.send(what, lambda: self.daemon.reach(arrive))
 
     def hello(self, spec: AgentSpec, incarnation: str, held: tuple[LeaseRef, ...]) -> None:
         def arrive() -> None:
@@ -53,7 +53,7 @@ class Connection:
                 hello = self.daemon.engine.sessions.hello(spec, incarnation, held)
                 self._cancel = self.daemon.run(hello, self._opened)
 
-        self._there.send(f"hello {[*map(tuple, held)]}", arrive)
+        self._there.send(f"hello {[*map(tuple, held)]}", lambda: self.daemon.reach(arrive))
 
     def broken(self, why: str) -> None:
         """The stream breaks: what is under way is lost; each end learns of it in its own time, the daemon perhaps never."""
@@ -63,7 +63,7 @@ class Connection:
         self.process.note(f"its stream breaks: {why}")
         self.up = False
         if world.random.random() < 0.8:
-            world.agenda.after(world.random.randrange(1, 3_000), self.unserved)
+            world.agenda.after(world.random.randrange(1, 3_000), lambda: self.daemon.reach(self.unserved))
         self.process.later(world.random.randrange(1, 3_000), lambda: self.process.cut_off(self))
 
     # the daemon's end

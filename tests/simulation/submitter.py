@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -70,12 +69,12 @@ class Submitter:
             idempotency_key=f"key-{number}",
             agent_id=agent_id,
         )
-        return replace(item, body_hash=sha256(repr(replace(item, id="")).encode()).digest())
+        return item._replace(body_hash=sha256(repr(item._replace(id="")).encode()).digest())
 
     def _ask(self, items: list[Submission]) -> None:
         world = self._world
         # The daemon names a task when the request comes in: a repeat has other ids and the same keys.
-        named = tuple(replace(item, id=f"{item.id}.{world.number()}") for item in items)
+        named = tuple(item._replace(id=f"{item.id}.{world.number()}") for item in items)
 
         def answered(result: Any) -> None:
             again = items if isinstance(result, FleetError) else []

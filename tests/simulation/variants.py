@@ -15,6 +15,7 @@ from fleetd.core.task import Order, Task
 from fleetd.core.words import Ack, Result, Say, Word, _ack, _act
 from fleetd.engine.due import DueWindow
 from fleetd.engine.engine import Engine
+from fleetd.engine.pulse import Pulse
 from fleetd.engine.sessions import Session, Sessions
 from fleetd.engine.sweeper import Sweeper
 
@@ -157,6 +158,15 @@ def _keys_forgotten() -> list[Patch]:
     return [(Ledger, "task_by_key", task_by_key)]
 
 
+def _suspension_unnoticed() -> list[Patch]:
+    """A daemon that stood still takes its own silence for that of its agents."""
+
+    def beat(self: Pulse) -> int:
+        return self._engine.clock.now()
+
+    return [(Pulse, "beat", beat)]
+
+
 VARIANTS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.removeprefix("_").replace("_", "-"): make
     for make in (
@@ -176,6 +186,7 @@ VARIANTS: dict[str, Callable[[], list[Patch]]] = {
         _heartbeats_ignored,
         _later_things_forgotten,
         _keys_forgotten,
+        _suspension_unnoticed,
     )
 }
 

@@ -24,6 +24,6 @@ async def test_the_demo_ends_as_expected_and_leaves_nothing(tmp_path):
     out, _ = await asyncio.wait_for(process.communicate(), 3 * LIMIT)
     text = out.decode()
     assert process.returncode == 0, text
-    assert "All 20 jobs ended as expected" in text
+    assert "All 32 expectations were met" in text
     assert "killed (SIGKILL)" in text
     assert list(tmp_path.iterdir()) == []

@@ -178,3 +178,28 @@ async def test_a_caller_that_goes_away_is_forgotten(wire):
     call.cancel()
     await until(lambda: not wire.engine.feed._watches and len(wire.log.of("call")) == 2)
     assert wire.log.of("call")[-1]["code"] == "CANCELLED"
+
+
+async def test_a_read_of_a_damaged_store_is_unavailable_and_tells_nothing_of_the_inside(wire):
+    """S3: a stable reason for programs, the cause in the log for the operator."""
+    task = await wire.submit()
+    for file in wire.path.parent.glob(f"{wire.path.name}*"):
+        if not file.name.endswith("-shm"):
+            file.write_bytes(b"x" * file.stat().st_size)
+    code, message, details = await refused(wire.dispatcher.GetTask(pb.GetTaskRequest(task_id=task.id)))
+    assert (code, details["ErrorInfo"].reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_BROKEN")
+    assert details["RetryInfo"].retry_delay.ToMilliseconds() == 1_000
+    assert (message, dict(details["ErrorInfo"].metadata)) == ("the store cannot be used", {})
+    (line,) = wire.log.of("store_failed")
+    assert line["method"] == "fleet.v1.Dispatcher/GetTask"
+    assert str(wire.path) in line["message"]
+    assert wire.log.of("call")[-1]["reason"] == "STORE_BROKEN"
+
+
+async def test_a_watcher_of_a_store_that_is_gone_is_told_that_it_is_unavailable(wire):
+    """S3, T8: the stream ends with the reason, so that the watcher resumes later."""
+    await wire.submit()
+    await wire.store.close()
+    watching = wire.dispatcher.WatchEvents(pb.WatchEventsRequest(after_seq=0))
+    code, _, details = await refused(watching.read())
+    assert (code, details["ErrorInfo"].reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_BROKEN")

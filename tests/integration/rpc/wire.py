@@ -79,6 +79,7 @@ class Wire:
         self._started = started
         self.log = Lines()
         self.clock = ManualClock()
+        self.path = path
         self.store = SqliteStore(path)
         engine_options = EngineOptions(queue_limit=queue_limit)
         self.engine = Engine(self.store, self.clock, Rules(), self.log, engine_options, random=Random(7))

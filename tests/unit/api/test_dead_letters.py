@@ -343,6 +343,21 @@ async def test_a_purge_takes_old_dead_letters_and_discarded_tasks_for_good(port)
     assert await status(port, waiting) == PENDING
 
 
+async def test_a_purge_takes_dead_letters_and_nothing_else(port):
+    """F5, D12: what operators did stays, and so do finished tasks and events."""
+    await port.submit("done")
+    lease = await port.claim()
+    await port.report(lease, complete={})
+    await port("DiscardDeadLetters", ids=await overdue(port, 1))
+    before = await port("ListEvents", after_seq=0)
+    port.clock.advance(1_000 * 86_400_000)
+    await port("PurgeDeadLetters", older_than={"seconds": 1}, confirm=True)
+    assert await status(port, lease.task_id) == task_pb2.TASK_STATUS_COMPLETED
+    assert (await port("ListEvents", after_seq=0)).events[: len(before.events)] == before.events
+    lines = (await port("ListAudits")).lines
+    assert [line.action for line in lines] == ["PurgeDeadLetters", "DiscardDeadLetters"]
+
+
 async def test_a_purge_takes_as_many_transactions_as_it_needs(port):
     """F5, D12."""
     await overdue(port, 501)

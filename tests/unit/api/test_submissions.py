@@ -271,7 +271,8 @@ def test_every_field_but_the_key_changes_the_hash():
         {"exclusive": True},
         {"agent_id": "x"},
     ]
-    named = {field.name for field in pb.SubmitTaskRequest.DESCRIPTOR.fields} - {"idempotency_key"}
+    # Refused whatever it is: see the test below.
+    named = {field.name for field in pb.SubmitTaskRequest.DESCRIPTOR.fields} - {"idempotency_key", "route"}
     assert {name for other in others for name in other} == named
     hashes = [convert(**{**base, **other}).body_hash for other in [{}, *others]]
     assert len(set(hashes)) == len(hashes)
@@ -309,3 +310,9 @@ def test_an_update_without_a_mask_is_refused():
     """D14."""
     with pytest.raises(InvalidArgument, match="update_mask: is required"):
         update(pb.UpdateTaskRequest(task_id="t"), Limits())
+
+
+def test_route_requirements_are_refused_by_name_while_nothing_routes():
+    """R13: a task that asks for a route must not run without one."""
+    assert refused(route={"needs": ["coding"]}) == ["route"]
+    assert refused(route={}) == ["route"]

@@ -45,6 +45,7 @@ def test_every_word_is_understood(said, kind, parts):
         ({"task_id": "x" * 129, "start": {}}, "task_id"),
         ({"lease_epoch": 0, "start": {}}, "lease_epoch"),
         ({}, "word"),
+        ({"instance_failed": {"code": "503"}}, "instance_failed"),
         ({"progress": {"percent": 101}}, "progress.percent"),
         ({"progress": {"message": "x" * 1_001}}, "progress.message"),
         ({"checkpoint": {"data": b"x" * ((1 << 20) + 1)}}, "checkpoint.data"),

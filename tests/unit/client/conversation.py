@@ -15,6 +15,7 @@ from fleetd_client.stubs import (
     CompleteWord,
     FailWord,
     Hello,
+    InstanceFailedWord,
     Lease,
     LeaseRef,
     Leases,
@@ -101,6 +102,10 @@ def complete(key: Key, text: str = "done") -> Report:
 def fail(key: Key, code: str = "AGENT_ERROR", text: str = "") -> Report:
     output = Payload(text=text) if text else None
     return Report(task_id=key[0], lease_epoch=key[1], fail=FailWord(code=code, output=output))
+
+
+def instance_failed(key: Key, code: str) -> Report:
+    return Report(task_id=key[0], lease_epoch=key[1], instance_failed=InstanceFailedWord(code=code))
 
 
 def progress(key: Key, percent: int) -> Report:

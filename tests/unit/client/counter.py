@@ -32,6 +32,14 @@ def taken(request: s.SubmitTaskRequest) -> s.Task:
     return s.Task(id=f"id of {request.title}", title=request.title)
 
 
+def routed(request: s.RouteTaskRequest) -> s.RouteTaskResponse:
+    return s.RouteTaskResponse(selected=f"instance of {request.title}")
+
+
+def advised(request: s.ReportOutcomeRequest) -> s.NextStep:
+    return s.NextStep(kind=s.StepKind.STEP_KIND_PROCEED, reason=f"of {request.plan_id}")
+
+
 def accept(request: Any) -> Any:
     """The answer of a daemon that takes everything."""
     if isinstance(request, s.SubmitTaskRequest):
@@ -40,6 +48,15 @@ def accept(request: Any) -> Any:
         return s.ReportTasksResponse(
             acks=[s.ReportAck(report_id=one.report_id) for one in request.reports], lease_ttl={"seconds": 30}
         )
+    if isinstance(request, s.RouteTaskRequest):
+        return routed(request)
+    if isinstance(request, s.RouteTasksRequest):
+        return s.RouteTasksResponse(items=[s.RouteTasksItem(route=routed(one)) for one in request.items])
+    if isinstance(request, s.ReportOutcomeRequest):
+        return s.ReportOutcomeResponse(next=advised(request))
+    if isinstance(request, s.ReportOutcomesRequest):
+        items = [s.ReportOutcomesItem(next=advised(one)) for one in request.items]
+        return s.ReportOutcomesResponse(items=items)
     return s.SubmitTasksResponse(
         items=[s.SubmitTasksItem(task_id=taken(one).id, task=taken(one)) for one in request.tasks]
     )
@@ -58,16 +75,16 @@ class Counter:
         self._server = grpc.aio.server()
 
     async def start(self) -> Counter:
-        names = (m.SUBMIT_TASK, m.SUBMIT_TASKS, m.REPORT_TASKS)
-        handlers = {
-            one.name: grpc.unary_unary_rpc_method_handler(
-                self._take, one.request.FromString, one.response.SerializeToString
-            )
-            for one in names
-        }
-        self._server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler("fleet.v1.Dispatcher", handlers),)
-        )
+        tasks = (m.SUBMIT_TASK, m.SUBMIT_TASKS, m.REPORT_TASKS)
+        routes = (m.ROUTE_TASK, m.ROUTE_TASKS, m.REPORT_OUTCOME, m.REPORT_OUTCOMES)
+        for service, names in (("fleet.v1.Dispatcher", tasks), ("fleet.v1.Router", routes)):
+            handlers = {
+                one.name: grpc.unary_unary_rpc_method_handler(
+                    self._take, one.request.FromString, one.response.SerializeToString
+                )
+                for one in names
+            }
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         await self._server.start()
         return self

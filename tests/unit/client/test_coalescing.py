@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from fleetd_client import (
+    Aborted,
     AlreadyExists,
     ClientClosed,
     DeadlineExceeded,
@@ -297,3 +298,53 @@ async def test_an_overload_without_end_reaches_the_caller(client, counter):
     counter.let_go()
     with pytest.raises(Overloaded):
         await client.submit("a")
+
+
+async def test_routes_and_outcomes_of_one_turn_travel_together(client, counter):
+    """S5."""
+    counter.let_go()
+    found = await asyncio.gather(*(client.route(title, min_ctx=1) for title in "abc"))
+    assert [one.selected for one in found] == [f"instance of {title}" for title in "abc"]
+    steps = await asyncio.gather(*(client.report_outcome(plan_id=plan) for plan in "pq"))
+    assert [one.reason for one in steps] == ["of p", "of q"]
+    assert [type(one) for one in counter.requests] == [s.RouteTasksRequest, s.ReportOutcomesRequest]
+    assert (await client.route("alone")).selected == "instance of alone"
+    assert type(counter.requests[-1]) is s.RouteTaskRequest
+
+
+async def test_a_bad_route_is_the_error_of_its_caller_and_of_nobody_else(client, counter):
+    """S5, S3."""
+
+    def answer(request):
+        bad = s.RouteItemError(reason="FIELD_INVALID", message="no such model", field="requirements.model")
+        return s.RouteTasksResponse(
+            items=[s.RouteTasksItem(error=bad), s.RouteTasksItem(route={"selected": "x"})]
+        )
+
+    counter.then(answer)
+    counter.let_go()
+    bad, good = await outcomes([asyncio.create_task(client.route(title)) for title in "ab"])
+    assert isinstance(bad, InvalidArgument)
+    assert bad.fields == (("requirements.model", "no such model"),)
+    assert good.selected == "x"
+
+
+async def test_an_odd_refusal_of_a_route_is_asked_again_alone_for_its_true_error(client, counter):
+    """S5, S3."""
+
+    def answer(request):
+        if isinstance(request, s.RouteTaskRequest):
+            return status(grpc.StatusCode.ABORTED, "SOMETHING_NEW")
+        return s.RouteTasksResponse(
+            items=[
+                s.RouteTasksItem(error=s.RouteItemError(reason="SOMETHING_NEW", message="?")),
+                s.RouteTasksItem(route={"selected": "x"}),
+            ]
+        )
+
+    counter.then(answer)
+    counter.then(answer)
+    counter.let_go()
+    odd, good = await outcomes([asyncio.create_task(client.route(title)) for title in "ab"])
+    assert isinstance(odd, Aborted)
+    assert good.selected == "x"

@@ -8,6 +8,7 @@ from fleetd_client import errors, task
 from fleetd_client import methods as m
 from fleetd_client import stubs as s
 from fleetd_client.joint import JOINTS, Line, Waiting
+from fleetd_client.routes import outcome, to_route
 
 SUBMIT = JOINTS["SubmitTask"]
 REPORT = JOINTS["ReportTasks"]
@@ -144,3 +145,49 @@ def test_reports_are_counted_by_their_words():
     for _ in range(3):
         line.add(Caller(REPORT, reports(400)))
     assert [len(line.take()) for _ in range(2)] == [2, 1]
+
+
+ROUTE = JOINTS["RouteTask"]
+OUTCOME = JOINTS["ReportOutcome"]
+
+
+def test_routes_and_outcomes_travel_together_and_each_gets_its_own_answer():
+    """S5."""
+    call = ROUTE.call([to_route("a"), to_route("b")])
+    assert (call.method, [one.title for one in call.request.items]) == (m.ROUTE_TASKS, ["a", "b"])
+    routed = s.RouteTaskResponse(selected="x:y")
+    bad = s.RouteItemError(reason="FIELD_INVALID", message="must be positive", field="min_ctx")
+    items = [s.RouteTasksItem(route=routed), s.RouteTasksItem(error=bad)]
+    first, second = ROUTE.answers([None, None], s.RouteTasksResponse(items=items))
+    assert first == routed
+    assert second.fields == (("min_ctx", "must be positive"),)
+
+    call = OUTCOME.call([outcome(plan_id="p"), outcome(plan_id="q", code="503")])
+    assert (call.method, [one.code for one in call.request.items]) == (m.REPORT_OUTCOMES, ["", "503"])
+    step = s.NextStep(kind=s.StepKind.STEP_KIND_RETRY_SAME)
+    lost = s.RouteItemError(reason="PLAN_NOT_FOUND", message="no plan")
+    items = [s.ReportOutcomesItem(next=step), s.ReportOutcomesItem(error=lost)]
+    first, second = OUTCOME.answers([None, None], s.ReportOutcomesResponse(items=items))
+    assert first.next == step
+    assert isinstance(second, errors.NotFound)
+
+
+def test_an_item_whose_error_only_its_own_call_can_tell_is_asked_alone():
+    """S5, S3."""
+    line = Line(ROUTE)
+    callers = [Caller(ROUTE, to_route(title)) for title in "ab"]
+    for one in callers:
+        line.add(one)
+    odd = s.RouteItemError(reason="SOMETHING_NEW", message="?")
+    items = [s.RouteTasksItem(route=s.RouteTaskResponse(selected="x")), s.RouteTasksItem(error=odd)]
+    line.settle(line.take(), s.RouteTasksResponse(items=items))
+    assert callers[0].answer.selected == "x"
+    assert (line.take(), callers[1].alone) == ([callers[1]], True)
+
+
+def test_a_route_with_a_trace_travels_alone():
+    """S5, S7: every instance is named in its answer."""
+    line = Line(ROUTE)
+    for one in (to_route("a"), to_route("b", trace=True), to_route("c", trace=True), to_route("d")):
+        line.add(Caller(ROUTE, one))
+    assert [[one.request.title for one in line.take()] for _ in range(4)] == [["a"], ["b"], ["c"], ["d"]]

@@ -8,8 +8,9 @@ import threading
 import pytest
 
 from fleetd_client import AgentFail, Artifact, Cancelled, Fatal, Result, Retry
+from fleetd_client import stubs as s
 from fleetd_client.run import Runs
-from fleetd_client.session import Begin, Stop
+from fleetd_client.session import Begin, Stop, Told
 from fleetd_client.stubs import Checkpoint, Lease, Payload
 
 KEY = ("t", 3)
@@ -319,3 +320,134 @@ async def test_stopping_everything_waits_for_the_async_handlers_to_clean_up():
     await begun.wait()
     await desk.runs.stop_all()
     assert cleaned == [True]
+
+
+ROUTE = s.RouteAssignment(plan_id="p", plan_version=1, instance=s.Instance(id="a:1"), fallback=["b:1"])
+
+
+def switch(instance_id="b:1", **step):
+    return s.NextStep(kind=s.StepKind.STEP_KIND_SWITCH, instance=s.Instance(id=instance_id), **step)
+
+
+def tell(desk, report, step=None, result=s.ReportResult.REPORT_RESULT_ACCEPTED, message=""):
+    ack = s.ReportAck(result=result, message=message, next=step)
+    desk.runs.apply([Told(KEY, report, ack)])
+
+
+@pytest.fixture(params=["async", "plain"])
+def falls_over(request):
+    """A handler that fails until its instance is called wanted; its result is all instances it was given."""
+
+    def make(wanted, error="CONN_REFUSED", **more):
+        async def work(ctx):
+            seen = [ctx.instance.id]
+            while ctx.instance.id != wanted or len(seen) == 1:
+                seen.append((await ctx.next_instance(error, **more)).id)
+            return seen
+
+        def plain(ctx):
+            seen = [ctx.instance.id]
+            while ctx.instance.id != wanted or len(seen) == 1:
+                seen.append(ctx.next_instance_sync(error, **more).id)
+            return seen
+
+        return work if request.param == "async" else plain
+
+    return make
+
+
+async def test_a_failed_try_is_told_and_the_run_goes_on_with_the_next_instance(falls_over):
+    """R11: on the same lease."""
+    desk = Desk(falls_over("c:1", "503", message="overloaded", retry_after=7))
+    desk.begin(route=ROUTE)
+    word = await desk.word()
+    assert (word.instance_failed.instance, word.instance_failed.code) == ("a:1", "503")
+    assert (word.instance_failed.message, word.instance_failed.retry_after.seconds) == ("overloaded", 7)
+    tell(desk, word, switch("b:1"))
+    word = await desk.word()
+    assert word.instance_failed.instance == "b:1"
+    tell(desk, word, switch("c:1"))
+    assert (await desk.word()).complete.output.data == b'["a:1","b:1","c:1"]'
+
+
+async def test_a_retry_keeps_the_instance_and_waits_as_told(falls_over):
+    """R11, F2."""
+    desk = Desk(falls_over("a:1"))
+    desk.begin(route=ROUTE)
+    word = await desk.word()
+    began = asyncio.get_running_loop().time()
+    tell(desk, word, s.NextStep(kind=s.StepKind.STEP_KIND_RETRY_SAME, delay={"nanos": 50_000_000}))
+    assert (await desk.word()).complete.output.data == b'["a:1","a:1"]'
+    assert asyncio.get_running_loop().time() - began >= 0.05
+
+
+@pytest.mark.parametrize(
+    ("step", "code", "message"),
+    [
+        (
+            s.NextStep(
+                kind=s.StepKind.STEP_KIND_GIVE_UP, code="NO_AVAILABLE_INSTANCE", reason="4 breaker_open"
+            ),
+            "NO_AVAILABLE_INSTANCE",
+            "4 breaker_open",
+        ),
+        (s.NextStep(kind=s.StepKind.STEP_KIND_GIVE_UP), "CONN_REFUSED", "down"),
+        (s.NextStep(kind=s.StepKind.STEP_KIND_PROCEED), "CONN_REFUSED", "down"),
+        (s.NextStep(), "CONN_REFUSED", "down"),
+    ],
+)
+async def test_a_run_that_is_told_to_give_up_fails_with_the_code_it_was_told(falls_over, step, code, message):
+    """R11, F4: an error that concerns no instance ends the run, too, or it would go round for ever."""
+    desk = Desk(falls_over("b:1", message="down"))
+    desk.begin(route=ROUTE)
+    tell(desk, await desk.word(), step)
+    word = await desk.word()
+    assert (word.fail.code, word.fail.message) == (code, message)
+
+
+async def test_a_refused_report_fails_the_run_with_its_own_code(falls_over):
+    """R11."""
+    desk = Desk(falls_over("b:1", message="down"))
+    desk.begin(route=ROUTE)
+    word = await desk.word()
+    tell(desk, word, result=s.ReportResult.REPORT_RESULT_REJECTED, message="no such instance")
+    assert (await desk.word()).fail.code == "CONN_REFUSED"
+
+
+async def test_a_task_without_route_has_no_instance_and_no_next_one(falls_over):
+    """R13."""
+    seen = []
+
+    async def work(ctx):
+        seen.append(ctx.instance)
+        await ctx.next_instance(TimeoutError("slow"))
+
+    desk = Desk(work)
+    desk.begin()
+    assert (await desk.word()).fail.code == "TIMEOUT"
+    assert seen == [None]
+
+
+@pytest.mark.parametrize("delay", [None, 3600])
+async def test_a_run_that_is_stopped_while_it_waits_for_an_instance_stops(falls_over, delay):
+    """R11, D4."""
+    desk = Desk(falls_over("b:1"))
+    desk.begin(route=ROUTE)
+    word = await desk.word()
+    if delay:
+        tell(desk, word, switch(delay={"seconds": delay}))
+        await asyncio.sleep(0)
+    desk.stop()
+    assert (await desk.word()).WhichOneof("word") == "stopped"
+
+
+async def test_the_blocking_twin_refuses_to_block_a_loop():
+    """R11."""
+
+    async def work(ctx):
+        with pytest.raises(RuntimeError, match=r"await ctx.next_instance"):
+            ctx.next_instance_sync("TIMEOUT")
+
+    desk = Desk(work)
+    desk.begin(route=ROUTE)
+    assert (await desk.word()).WhichOneof("word") == "complete"

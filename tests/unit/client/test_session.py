@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetd_client.session import Begin, Session, Stop
+from fleetd_client.session import Begin, Session, Stop, Told
 from tests.unit.client.conversation import (
     INTERVAL,
     TTL,
@@ -14,6 +14,7 @@ from tests.unit.client.conversation import (
     complete,
     end,
     fail,
+    instance_failed,
     leases,
     new_session,
     order,
@@ -424,3 +425,38 @@ def test_any_other_end_keeps_the_leases_for_the_next_connection(session):
     assert session.receive(end("DRAINING"), 1.0) == []
     session.disconnected()
     assert session.held == [A]
+
+
+def test_the_answer_to_a_failed_instance_goes_to_its_run_and_the_lease_stays(session):
+    """R11: on the same lease, with the word it answers."""
+    holding(session, A)
+    said = instance_failed(A, "TIMEOUT")
+    session.say(said, 1.0)
+    (word,) = reports_in(session.outgoing(1.0))
+    assert word.instance_failed.code == "TIMEOUT"
+    answer = ack(word)
+    answer.acks.acks[0].next.code = "TIMEOUT"
+    (effect,) = session.receive(answer, 1.0)
+    assert isinstance(effect, Told)
+    assert (effect.key, effect.ack.next.code) == (A, "TIMEOUT")
+    assert effect.report is said
+    assert session.held == [A]
+
+
+def test_a_failed_instance_is_said_again_on_the_next_connection(session):
+    """R11: whoever waits for the answer must not wait for ever."""
+    holding(session, A)
+    session.say(instance_failed(A, "TIMEOUT"), 1.0)
+    session.outgoing(1.0)
+    session.disconnected()
+    session.hello(2.0)
+    session.receive(welcome(A), 2.0)
+    assert ("task-a", "instance_failed") in words_in(session.outgoing(2.0))
+
+
+def test_a_failed_instance_of_a_lost_lease_stops_the_run(session):
+    """R11, T5."""
+    holding(session, A)
+    session.say(instance_failed(A, "TIMEOUT"), 1.0)
+    (word,) = reports_in(session.outgoing(1.0))
+    assert session.receive(ack(word, "LEASE_LOST"), 1.0) == [Stop(A, "lost")]

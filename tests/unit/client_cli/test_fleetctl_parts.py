@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fleet.v1.health_pb2 import DaemonState
 from fleetd_client import InvalidArgument, NotFound, Overloaded, Unavailable
 from fleetd_client.cli import exit_codes
-from fleetd_client.cli.columns import EVENT, TASK
+from fleetd_client.cli.columns import DEAD_LETTER, EVENT, TASK
 from fleetd_client.cli.doctor import Reading, examine
 from fleetd_client.cli.failure import exit_code, explain
 from fleetd_client.cli.flags import pairs
@@ -25,7 +26,7 @@ from fleetd_client.cli.output import Format, Printer
 from fleetd_client.cli.record import record
 from fleetd_client.cli.times import length, parse_moment, parse_span, since
 from fleetd_client.errors import LeaseLost
-from fleetd_client.stubs import Event, GetAgentLoadResponse, GetStatusResponse, Task, TaskStatus
+from fleetd_client.stubs import DeadLetter, Event, GetAgentLoadResponse, GetStatusResponse, Task, TaskStatus
 
 NOW = 1_800_000_000.0
 
@@ -117,6 +118,87 @@ def test_tables_into_a_pipe_are_never_cut_and_never_coloured():
     ]
     assert ("long " * 60).strip() in text
     assert "\x1b" not in text
+
+
+class Terminal(io.StringIO):
+    """A terminal to whoever asks; what was printed is read without its colours."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def lines(self) -> list[str]:
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue()).splitlines()
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Makes printers for a terminal of so many columns."""
+
+    def of(columns: int) -> tuple[Printer, Terminal]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        out = Terminal()
+        return Printer(Format.TABLE, out, now=lambda: NOW), out
+
+    return of
+
+
+def dead_letter(**fields) -> DeadLetter:
+    whole = {
+        "id": "01JZX3V7Q8M4T2N6B9C5D1E0FG",
+        "reason": "ATTEMPTS_EXHAUSTED",
+        "title": "words of a report that nobody has written yet",
+        "error": {"code": "AGENT_ERROR", "message": "exit code 75 (try again): cannot read report.txt"},
+        "last_time": Timestamp(seconds=int(NOW) - 60),
+    }
+    return DeadLetter(**whole | fields)
+
+
+@pytest.mark.parametrize("columns", [100, 116, 140])
+def test_free_columns_give_way_on_a_terminal_and_no_other_is_missing(terminal, columns):
+    """S2: what is cut ends with an ellipsis."""
+    printer, out = terminal(columns)
+    printer.many([dead_letter()], DEAD_LETTER)
+    header, row = out.lines()
+    assert header.split() == ["ID", "CAUSE", "TITLE", "ERROR", "REPLAYS", "DEAD", "SINCE"]
+    assert row.split()[-3:] == ["0", "1m", "ago"]
+    assert max(map(len, (header, row))) <= columns
+    title, error = re.split(r"\s{2,}", row)[2:4]
+    assert title.endswith("…")
+    assert error.endswith("…")
+
+
+def test_a_row_that_does_not_fit_goes_on_in_a_second_line_between_columns(terminal):
+    """S2: in 80 columns no cell is torn by the terminal."""
+    printer, out = terminal(80)
+    printer.many([dead_letter()] * 2, DEAD_LETTER)
+    assert [line.split()[0] for line in out.lines()] == [
+        "ID",
+        "REPLAYS",
+        "01JZX3V7Q8M4T2N6B9C5D1E0FG",
+        "0",
+        "01JZX3V7Q8M4T2N6B9C5D1E0FG",
+        "0",
+    ]
+    assert max(map(len, out.lines())) <= 80
+
+
+def test_a_list_without_end_keeps_its_cells_whole_in_a_narrow_terminal(terminal):
+    """T8, S2."""
+    printer, out = terminal(100)
+    event = Event(seq=1, type="EVENT_TYPE_TASK_CREATED", task_id="01JZX3V7Q8M4T2N6B9C5D1E0FG")
+    event.payload.update({"title": "words of a report"})
+    printer.follow(event, EVENT)
+    header, row, rest = out.lines()
+    assert header.endswith("AGENT  DETAIL")
+    assert row.endswith("01JZX3V7Q8M4T2N6B9C5D1E0FG")
+    assert rest == "    title=words of a report"
+
+
+def test_letters_as_wide_as_two_are_not_cut_in_a_list_without_end():
+    """T8, S2."""
+    event = Event(seq=1, agent_id="日本語の名前")
+    assert "日本語の名前" in printed(Format.TABLE, lambda printer: printer.follow(event, EVENT))
 
 
 def test_text_of_others_cannot_drive_the_terminal():

@@ -20,6 +20,16 @@ from fleetd.core.route import LatencyClass
         ("", ("general",)),
         ("Write unit tests, run pytest", ("testing",)),
         ("FRONT-END", ("coding", "frontend")),
+        ("front end", ("coding", "frontend")),
+        ("用React写登录页", ("coding", "frontend")),
+        ("Port the C++ part", ("coding",)),
+        ("Port the C# part", ("coding",)),
+        ("React+Django", ("coding", "frontend", "backend")),
+        ("Django REST-API", ("coding", "backend")),
+        ("設計資料庫", ("backend", "data")),
+        ("總結長文檔", ("long_ctx",)),
+        ("add a test.", ("testing",)),
+        ("tests,data/code", ("coding", "data", "testing")),
     ],
 )
 def test_needs_are_read_from_whole_words_in_english_and_chinese(text, needs):
@@ -38,6 +48,15 @@ def test_needs_are_read_from_whole_words_in_english_and_chinese(text, needs):
         "forest walk",
         "guide to Rome",
         "decode_me",
+        "unit_tests_of_mine",
+        "tésting",
+        "the rest of the day",
+        "vitamin c + zinc",
+        "公开发布的消息",
+        "系统计划",
+        "世界面临的问题",
+        "直接口头告诉我",
+        "the road is long. Context matters",
     ],
 )
 def test_a_word_inside_another_word_says_nothing(text):

@@ -31,13 +31,14 @@ class QuietLog:
     """Collects what the engine logs; a test that expects no incident looks at `errors`."""
 
     def __init__(self) -> None:
+        self.warnings: list[tuple[str, dict[str, Any]]] = []
         self.errors: list[tuple[str, dict[str, Any]]] = []
 
     def info(self, event: str, **fields: Any) -> None:
         return None
 
     def warning(self, event: str, **fields: Any) -> None:
-        return None
+        self.warnings.append((event, fields))
 
     def error(self, event: str, **fields: Any) -> None:
         self.errors.append((event, fields))

@@ -55,6 +55,8 @@ HOT = {
     "retention.OVER": (retention.OVER, ["SEARCH tasks USING INDEX tasks_over (finished_at<?)"]),
     "retention.DEAD": (retention.DEAD, ["SEARCH tasks USING INDEX tasks_dead (finished_at<?)"]),
     "retention.FORGET_EVENTS": (retention.FORGET_EVENTS, [f"SEARCH events {BY_ROWID}<?)"]),
+    "retention.OLDEST_AUDITS": (retention.OLDEST_AUDITS, [f"SEARCH audits {BY_ROWID}<?)", "SEARCH audits"]),
+    "retention.FORGET_AUDITS": (retention.FORGET_AUDITS, [f"SEARCH audits {BY_ROWID}<?)"]),
     "reads.EVENT_CUT": (reads.EVENT_CUT, [f"SEARCH events {BY_ROWID}>?)"]),
     "events by seq": (
         reads.event_page("NOT INDEXED", "agent_id = ?"),

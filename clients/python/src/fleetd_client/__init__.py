@@ -21,9 +21,10 @@ from fleetd_client.errors import (
     Unavailable,
     Unimplemented,
 )
-from fleetd_client.outcome import AgentFail, Cancelled, Fatal, Result, Retry
+from fleetd_client.outcome import AgentFail, Cancelled, Fatal, GiveUp, Result, Retry
 from fleetd_client.payload import content, unpack
-from fleetd_client.stubs import Artifact
+from fleetd_client.routes import outcome, to_route
+from fleetd_client.stubs import Artifact, Instance, RouteRequirements
 from fleetd_client.sync import FleetClientSync
 from fleetd_client.tasks import Submitted, task
 
@@ -43,6 +44,8 @@ __all__ = [
     "FleetClient",
     "FleetClientSync",
     "FleetError",
+    "GiveUp",
+    "Instance",
     "Internal",
     "InvalidArgument",
     "LeaseLost",
@@ -51,11 +54,14 @@ __all__ = [
     "Overloaded",
     "Result",
     "Retry",
+    "RouteRequirements",
     "SessionReplaced",
     "Submitted",
     "Unavailable",
     "Unimplemented",
     "content",
+    "outcome",
     "task",
+    "to_route",
     "unpack",
 ]

@@ -11,14 +11,17 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 import grpc
 import grpc.aio
 
-from fleetd_client import agents, deadletters, queues, tasks
+from fleetd_client import agents, deadletters, failover, queues, registry, routes, tasks
+from fleetd_client.attempt import Attempt
 from fleetd_client.channel import DEFAULT_ADDRESS, open_channel, target
 from fleetd_client.coalescing import Coalescer
+from fleetd_client.driver import drive
 from fleetd_client.errors import FleetError, from_rpc
 from fleetd_client.joint import JOINTS, Joint
 from fleetd_client.link import Link
 from fleetd_client.methods import WATCH_EVENTS_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
+from fleetd_client.script import Script
 from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
 from fleetd_client.times import Span, seconds
 from fleetd_client.verb import dress
@@ -58,13 +61,23 @@ def _pages(
     return method
 
 
+def _driven(
+    make: Callable[P, Script[dict[str, Any]]],
+) -> Callable[Concatenate[FleetClient, P], Coroutine[Any, Any, dict[str, Any]]]:
+    async def method(self: FleetClient, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        return await drive(make(*args, **kwargs), self.perform, self._sleep)
+
+    dress(method, make)
+    return method
+
+
 class FleetClient:
     """
     Speaks to the daemon at `host:port` or `unix:PATH`; use it in one event loop, as `async with FleetClient(...)`, or close it.
 
     Every call ends within `timeout` seconds, tries included (waiting methods add what they wait for); what may be repeated is
-    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors. Submissions, and reports of one agent, that are
-    made while another is under way travel together in the next call.
+    repeated after UNAVAILABLE or an overload. Errors are those of fleetd_client.errors. Submissions, routes, outcomes, and reports of one
+    agent that are made while another is under way travel together in the next call.
     """
 
     submit = _verb(tasks.submit)
@@ -115,6 +128,26 @@ class FleetClient:
     queue_status = _verb(agents.queue_status)
     status = _verb(agents.status)
 
+    route = _verb(routes.route)
+    route_many = _verb(routes.route_many)
+    verify_route = _verb(routes.verify_route)
+    reroute = _verb(routes.reroute)
+    override_route = _verb(routes.override_route)
+    report_outcome = _verb(routes.report_outcome)
+    report_outcomes = _verb(routes.report_outcomes)
+    route_plan = _verb(routes.route_plan)
+    routing_stats = _verb(routes.routing_stats)
+    upsert_instances = _verb(registry.upsert_instances)
+    instances = _pages(registry.instance_page)
+    remove_instance = _verb(registry.remove_instance)
+    set_instance_state = _verb(registry.set_instance_state)
+    import_catalogue = _verb(registry.import_catalogue)
+    breakers = _verb(registry.breakers)
+    reset_breakers = _verb(registry.reset_breakers)
+    force_breaker = _verb(registry.force_breaker)
+    failover_call = _driven(failover.failover_call)
+    retry_dead_letter = _driven(failover.retry_dead_letter)
+
     def __init__(
         self,
         address: str = DEFAULT_ADDRESS,
@@ -152,15 +185,28 @@ class FleetClient:
             await asyncio.to_thread(link.close)
 
     async def perform(self, plan: Plan[R]) -> R:
-        """Run a plan: send what it asks for, give it the responses, return its result."""
-        answer: Any = None
-        while True:
-            try:
-                call = plan.send(answer)
-            except StopIteration as done:
-                result: R = done.value
-                return result
-            answer = await self._send(call)
+        """Run a plan: send what it asks for, give it the responses or raise their errors in it, return its result."""
+        try:
+            call = plan.send(None)
+            while True:
+                try:
+                    answer = await self._send(call)
+                except FleetError as error:
+                    call = plan.throw(error)
+                else:
+                    call = plan.send(answer)
+        except StopIteration as done:
+            result: R = done.value
+            return result
+
+    def routed(self, title: str = "", **options: Unpack[routes.RouteOptions]) -> Attempt:
+        """
+        Instances for work of your own; takes what `route` takes. `async with fleet.routed(...) as attempt:` is one try on
+        `attempt.instance`, whose outcome is reported when it is left: success, or the code of the exception. `async for attempt in
+        fleet.routed(...):` with `async with attempt:` in it goes on as the daemon says, on the same instance or the next, until one
+        try succeeds. Raises GiveUp (NO_AVAILABLE_INSTANCE) when nothing fits.
+        """
+        return Attempt(routes.to_route(title, **options), self.perform, self._sleep)
 
     async def watch_events(
         self, after_seq: int = -1, **match: Unpack[tasks.EventMatch]

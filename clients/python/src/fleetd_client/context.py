@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fleetd_client.outcome import Cancelled
+from fleetd_client.advice import Advice
+from fleetd_client.faults import Fault, fault_of
+from fleetd_client.outcome import Cancelled, GiveUp
 from fleetd_client.payload import content
-from fleetd_client.stubs import CheckpointWord, Lease, ProgressWord, Report
+from fleetd_client.stubs import CheckpointWord, Instance, Lease, ProgressWord, Report, ReportAck
+from fleetd_client.times import Span
 
 PROGRESS_CHARS = 1_000
 CHECKPOINT_BYTES = 1024 * 1024
@@ -23,6 +27,7 @@ class Context:
         self._say = say
         self._certain = certain
         self._cancelled = False
+        self._advice = Advice(lease, say) if lease.HasField("route") else None
 
     @property
     def task_id(self) -> str:
@@ -79,6 +84,11 @@ class Context:
         return tuple(self.lease.checkpoint.completed_steps)
 
     @property
+    def instance(self) -> Instance | None:
+        """The model instance to work on; None when the task was submitted without route requirements."""
+        return None if self._advice is None else self._advice.instance
+
+    @property
     def lease_certain(self) -> bool:
         """False when the daemon has not been heard for the lease's time: another agent may be running this task already."""
         return self._certain()
@@ -109,8 +119,43 @@ class Context:
             raise ValueError(f"step_id has at most {STEP_CHARS} characters, not {len(step_id)}")
         self._say(self._report(checkpoint=CheckpointWord(data=data, step_id=step_id)))
 
+    async def next_instance(
+        self, error: BaseException | str, message: str = "", retry_after: Span | None = None
+    ) -> Instance:
+        """
+        Tell that the try on the present instance failed, wait as the daemon asks, and return the instance to go on with: the same or
+        another. `error` is the exception (fleetd_client.faults tells what it says), or a code such as "TIMEOUT" or "503"; `retry_after`
+        what the provider asked for. Raises GiveUp when there is nothing to go on with: let it pass, and the run fails with the right code.
+        """
+        fault = fault_of(error, message, retry_after)
+        return await self._adviser(fault).next(fault)
+
+    def next_instance_sync(
+        self, error: BaseException | str, message: str = "", retry_after: Span | None = None
+    ) -> Instance:
+        """next_instance for plain handlers: blocks. Raises Cancelled when the run shall stop meanwhile."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            fault = fault_of(error, message, retry_after)
+            return self._adviser(fault).next_sync(fault)
+        raise RuntimeError("this would block the loop: await ctx.next_instance(...)")
+
     def _cancel(self) -> None:
         self._cancelled = True
+        if self._advice is not None:
+            self._advice.stop()
+
+    def _told(self, report: Report, ack: ReportAck) -> None:
+        if self._advice is not None:
+            self._advice.told(report, ack)
+
+    def _adviser(self, fault: Fault) -> Advice:
+        if self._advice is None:
+            raise GiveUp(
+                fault.code, f"{fault.message} (the task has no route, so that there is no other instance)"
+            )
+        return self._advice
 
     def _report(self, **word: Any) -> Report:
         return Report(task_id=self.lease.task_id, lease_epoch=self.lease.lease_epoch, **word)

@@ -16,7 +16,7 @@ class DeadLetterMatch(TypedDict, total=False):
 
     org_id: str
     task_type: str
-    cause: str  # ATTEMPTS_EXHAUSTED, TASK_TIMEOUT, POISON
+    cause: str  # ATTEMPTS_EXHAUSTED, PROVIDERS_EXHAUSTED, TASK_TIMEOUT, POISON
     error_code: str
     tag: str
     after: Moment

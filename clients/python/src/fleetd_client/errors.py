@@ -28,7 +28,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from fleetd_client.stubs import ItemError
+from fleetd_client.stubs import ItemError, RouteItemError
 
 
 class FleetError(Exception):
@@ -137,6 +137,10 @@ BY_CODE: dict[int, type[FleetError]] = {
     grpc.StatusCode.PERMISSION_DENIED.value[0]: Denied,
     grpc.StatusCode.UNIMPLEMENTED.value[0]: Unimplemented,
 }
+ROUTE_REASONS: dict[str, type[FleetError]] = {
+    "PLAN_VERSION_MISMATCH": Aborted,
+    "INSTANCE_NOT_ELIGIBLE": FailedPrecondition,
+}
 BY_REASON: dict[str, type[FleetError]] = {"LEASE_LOST": LeaseLost, "SESSION_REPLACED": SessionReplaced}
 
 
@@ -183,6 +187,21 @@ def from_item(error: ItemError) -> FleetError:
     fields = [(one.field, one.description) for one in error.fields]
     retry_after = _seconds(error.retry_after) if error.HasField("retry_after") else None
     return build(error.code, error.reason, error.message, error.metadata, retry_after, fields)
+
+
+def from_route_item(error: RouteItemError) -> FleetError:
+    """
+    The typed error of one refused item of a batch of the Router, which names only reason, message and field; a plain FleetError when
+    they do not tell the type: the same call made alone would.
+    """
+    if error.field or error.reason == "FIELD_INVALID":
+        text = error.message.removeprefix(f"{error.field}: ")
+        fields = [(error.field, text)] if error.field else []
+        return InvalidArgument(fields, error.reason, error.message if not fields else "")
+    if error.reason.endswith("_NOT_FOUND"):
+        return NotFound(error.reason, error.message)
+    kind = ROUTE_REASONS.get(error.reason) or BY_REASON.get(error.reason, FleetError)
+    return kind(error.reason, error.message)
 
 
 def twin(error: FleetError) -> FleetError:

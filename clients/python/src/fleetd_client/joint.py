@@ -16,6 +16,7 @@ from fleetd_client.errors import (
     InvalidArgument,
     Overloaded,
     from_item,
+    from_route_item,
     twin,
 )
 from fleetd_client.plan import Call
@@ -100,8 +101,64 @@ class Reports:
             )
 
 
+class Routes:
+    """RouteTask by RouteTasks: each item answers for itself."""
+
+    def key(self, request: s.RouteTaskRequest) -> Hashable:
+        return m.ROUTE_TASK.name
+
+    def count(self, request: s.RouteTaskRequest) -> int:
+        # A trace names every instance: two of them may be too many for one answer.
+        return BATCH_ITEMS if request.trace else 1
+
+    def single(self, request: s.RouteTaskRequest) -> Call:
+        return Call(m.ROUTE_TASK, request)
+
+    def call(self, requests: Sequence[s.RouteTaskRequest]) -> Call:
+        return Call(m.ROUTE_TASKS, s.RouteTasksRequest(items=requests))
+
+    def answers(
+        self, requests: Sequence[s.RouteTaskRequest], response: s.RouteTasksResponse
+    ) -> Iterable[s.RouteTaskResponse | FleetError | None]:
+        for item in response.items:
+            yield _refused(item.error) if item.HasField("error") else item.route
+
+
+class Outcomes:
+    """ReportOutcome by ReportOutcomes: each item answers for itself."""
+
+    def key(self, request: s.ReportOutcomeRequest) -> Hashable:
+        return m.REPORT_OUTCOME.name
+
+    def count(self, request: s.ReportOutcomeRequest) -> int:
+        return 1
+
+    def single(self, request: s.ReportOutcomeRequest) -> Call:
+        return Call(m.REPORT_OUTCOME, request)
+
+    def call(self, requests: Sequence[s.ReportOutcomeRequest]) -> Call:
+        return Call(m.REPORT_OUTCOMES, s.ReportOutcomesRequest(items=requests))
+
+    def answers(
+        self, requests: Sequence[s.ReportOutcomeRequest], response: s.ReportOutcomesResponse
+    ) -> Iterable[s.ReportOutcomeResponse | FleetError | None]:
+        for item in response.items:
+            yield _refused(item.error) if item.HasField("error") else s.ReportOutcomeResponse(next=item.next)
+
+
+def _refused(error: s.RouteItemError) -> FleetError | None:
+    """The error its own call would have had; None when only that call can tell. Nothing was done, so that it may be made."""
+    told = from_route_item(error)
+    return None if type(told) is FleetError else told
+
+
 # By the name of the single method.
-JOINTS: Mapping[str, Joint] = {m.SUBMIT_TASK.name: Submissions(), m.REPORT_TASKS.name: Reports()}
+JOINTS: Mapping[str, Joint] = {
+    m.SUBMIT_TASK.name: Submissions(),
+    m.REPORT_TASKS.name: Reports(),
+    m.ROUTE_TASK.name: Routes(),
+    m.REPORT_OUTCOME.name: Outcomes(),
+}
 
 
 class Waiting:
@@ -205,5 +262,5 @@ def late() -> DeadlineExceeded:
     """What a caller is told whose time is over while others' calls go on."""
     return DeadlineExceeded(
         "DEADLINE_EXCEEDED",
-        "no answer in time; it may still be done, and the same idempotency key asks again",
+        "no answer in time; it may still be done: a submission is asked for again with the same idempotency key",
     )

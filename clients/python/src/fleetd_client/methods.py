@@ -1,4 +1,4 @@
-"""Every unary method of Dispatcher and Health: request, response, and whether a call may be repeated. Both callers read this table."""
+"""Every unary method of Dispatcher, Health and Router: request, response, and whether a call may be repeated. Both callers read this table."""
 
 from __future__ import annotations
 
@@ -48,6 +48,10 @@ def _dispatcher(name: str, request: type[Q], response: type[R], repeat: Repeat) 
 
 def _health(name: str, request: type[Q], response: type[R], repeat: Repeat = Repeat.SAFE) -> Method[Q, R]:
     return Method("Health", name, request, response, repeat)
+
+
+def _router(name: str, request: type[Q], response: type[R], repeat: Repeat) -> Method[Q, R]:
+    return Method("Router", name, request, response, repeat)
 
 
 # Submissions always carry an idempotency key.
@@ -117,6 +121,40 @@ HEARTBEAT = _health("Heartbeat", s.HeartbeatRequest, s.HeartbeatResponse, Repeat
 GET_AGENT_LOAD = _health("GetAgentLoad", s.GetAgentLoadRequest, s.GetAgentLoadResponse)
 GET_AGENT_WORKLOAD = _health("GetAgentWorkload", s.GetAgentWorkloadRequest, s.GetAgentWorkloadResponse)
 GET_QUEUE_STATUS = _health("GetQueueStatus", s.GetQueueStatusRequest, s.GetQueueStatusResponse)
+
+# The load that an unanswered route counted ends by itself.
+ROUTE_TASK = _router("RouteTask", s.RouteTaskRequest, s.RouteTaskResponse, Repeat.IDEMPOTENT)
+ROUTE_TASKS = _router("RouteTasks", s.RouteTasksRequest, s.RouteTasksResponse, Repeat.IDEMPOTENT)
+VERIFY_ROUTE = _router("VerifyRoute", s.VerifyRouteRequest, s.VerifyRouteResponse, Repeat.IDEMPOTENT)
+# A second one would leave the instance that the first one chose.
+REROUTE_TASK = _router("RerouteTask", s.RerouteTaskRequest, s.RerouteTaskResponse, Repeat.NEVER)
+# With plan_version the second one would be stale.
+OVERRIDE_ROUTE = _router("OverrideRoute", s.OverrideRouteRequest, s.RoutePlan, Repeat.NEVER)
+# A repeat may count one strike twice, which heals by itself; a lost outcome would end its caller's failover.
+REPORT_OUTCOME = _router("ReportOutcome", s.ReportOutcomeRequest, s.ReportOutcomeResponse, Repeat.IDEMPOTENT)
+REPORT_OUTCOMES = _router(
+    "ReportOutcomes", s.ReportOutcomesRequest, s.ReportOutcomesResponse, Repeat.IDEMPOTENT
+)
+GET_ROUTE_PLAN = _router("GetRoutePlan", s.GetRoutePlanRequest, s.GetRoutePlanResponse, Repeat.SAFE)
+UPSERT_INSTANCES = _router(
+    "UpsertInstances", s.UpsertInstancesRequest, s.UpsertInstancesResponse, Repeat.IDEMPOTENT
+)
+LIST_INSTANCES = _router("ListInstances", s.ListInstancesRequest, s.ListInstancesResponse, Repeat.SAFE)
+# What the first one removed the second one would not find.
+REMOVE_INSTANCE = _router("RemoveInstance", s.RemoveInstanceRequest, s.RemoveInstanceResponse, Repeat.NEVER)
+SET_INSTANCE_STATE = _router(
+    "SetInstanceState", s.SetInstanceStateRequest, s.InstanceStatus, Repeat.IDEMPOTENT
+)
+IMPORT_CATALOGUE = _router(
+    "ImportCatalogue", s.ImportCatalogueRequest, s.ImportCatalogueResponse, Repeat.IDEMPOTENT
+)
+LIST_BREAKERS = _router("ListBreakers", s.ListBreakersRequest, s.ListBreakersResponse, Repeat.SAFE)
+# The second answer would count less.
+RESET_BREAKERS = _router("ResetBreakers", s.ResetBreakersRequest, s.ResetBreakersResponse, Repeat.NEVER)
+FORCE_BREAKER = _router("ForceBreaker", s.ForceBreakerRequest, s.Breaker, Repeat.IDEMPOTENT)
+GET_ROUTING_STATS = _router(
+    "GetRoutingStats", s.GetRoutingStatsRequest, s.GetRoutingStatsResponse, Repeat.SAFE
+)
 
 METHODS: tuple[Method[Any, Any], ...] = tuple(
     value for value in tuple(globals().values()) if isinstance(value, Method)

@@ -51,6 +51,18 @@ class Retry(AgentFail):
         super().__init__("AGENT_ERROR", message, output=output, artifacts=artifacts)
 
 
+class GiveUp(AgentFail):
+    """
+    Raised where an instance was asked for and there is none to go on with: the error is final, the tries are over, or nothing fits.
+    `code` says which (NO_AVAILABLE_INSTANCE: nothing fits now; `retry_at`, seconds since 1970, when to look again, None when nobody
+    knows). An agent's handler lets it pass, and its run fails with that code.
+    """
+
+    def __init__(self, code: str, message: str, *, retry_at: float | None = None) -> None:
+        super().__init__(code, message)
+        self.retry_at = retry_at
+
+
 class Cancelled(Exception):
     """Raised in a plain handler by ctx.check() when the run shall stop; asyncio.CancelledError is its twin in async ones."""
 
@@ -75,11 +87,11 @@ def completed(task_id: str, lease_epoch: int, value: Any) -> Report:
 def failed(task_id: str, lease_epoch: int, error: BaseException) -> Report:
     """The word for a raised exception."""
     if not isinstance(error, AgentFail):
-        return plain_failure(task_id, lease_epoch, "AGENT_ERROR", _describe(error))
+        return plain_failure(task_id, lease_epoch, "AGENT_ERROR", describe(error))
     try:
         output = pack(error.output, field="output")
         word = FailWord(
-            code=error.code, message=_clean(error.message), output=output, artifacts=error.artifacts
+            code=error.code, message=clean(error.message), output=output, artifacts=error.artifacts
         )
     except Exception:  # noqa: BLE001 - the failure itself must arrive, whatever was to travel with it
         return plain_failure(task_id, lease_epoch, error.code, error.message)
@@ -90,11 +102,12 @@ def failed(task_id: str, lease_epoch: int, error: BaseException) -> Report:
 
 def plain_failure(task_id: str, lease_epoch: int, code: str, message: str) -> Report:
     """A failure without output."""
-    word = FailWord(code=_clean(code), message=_clean(message))
+    word = FailWord(code=clean(code), message=clean(message))
     return Report(task_id=task_id, lease_epoch=lease_epoch, fail=word)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """The kind and the words of an exception."""
     kind = type(error).__name__
     try:
         text = str(error)
@@ -103,6 +116,6 @@ def _describe(error: BaseException) -> str:
     return f"{kind}: {text}" if text else kind
 
 
-def _clean(text: str) -> str:
-    """Text that can be encoded: a lone surrogate, as in the name of an odd file, must not hide the message."""
+def clean(text: str) -> str:
+    """Text short enough and fit to be encoded: a lone surrogate, as in the name of an odd file, must not hide the message."""
     return str(text)[:MESSAGE_CHARS].encode("utf-8", "replace").decode()

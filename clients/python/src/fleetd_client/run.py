@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from fleetd_client.context import Context
 from fleetd_client.outcome import Cancelled, completed, failed, plain_failure
 from fleetd_client.pool import Pool
-from fleetd_client.session import Begin, Effect, Key, Why
+from fleetd_client.session import Begin, Effect, Key, Told, Why
 from fleetd_client.stubs import Lease, ReleaseWord, Report, StoppedWord
 
 Handler: TypeAlias = Callable[[Context], Any] | Callable[[Context], Awaitable[Any]]
@@ -67,6 +67,8 @@ class Runs:
         for effect in effects:
             if isinstance(effect, Begin):
                 self._begin(effect.lease)
+            elif isinstance(effect, Told):
+                self._tell(effect)
             else:
                 self._stop(effect.key, effect.why)
 
@@ -100,6 +102,11 @@ class Runs:
         run.context._cancel()  # noqa: SLF001 - the one place that may
         if run.task is not None:
             run.task.cancel()
+
+    def _tell(self, told: Told) -> None:
+        run = self._runs.get(told.key)
+        if run is not None:
+            run.context._told(told.report, told.ack)  # noqa: SLF001 - the one place that may
 
     async def _drive(self, run: Run, handler: Handler) -> None:
         try:

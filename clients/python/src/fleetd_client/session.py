@@ -79,7 +79,16 @@ class Stop:
     why: Why
 
 
-Effect = Begin | Stop
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The daemon's answer to a run's instance_failed."""
+
+    key: Key
+    report: Report
+    ack: ReportAck
+
+
+Effect = Begin | Stop | Told
 
 
 class Held:
@@ -279,6 +288,8 @@ class Session:
         result = ack.result
         if result == LEASE_LOST:
             return self._lose([key])
+        if report is not None and report.WhichOneof("word") == "instance_failed":
+            return [Told(key, report, ack)]
         if result == REJECTED:
             log.warning("word of task %s rejected: %s", ack.task_id, ack.message)
             if report is not None and ack.report_id == held.last_report:

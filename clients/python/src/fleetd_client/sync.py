@@ -10,14 +10,17 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 
-from fleetd_client import agents, deadletters, queues, tasks
+from fleetd_client import agents, deadletters, failover, queues, registry, routes, tasks
+from fleetd_client.attempt import AttemptSync
 from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
 from fleetd_client.client import DEFAULT_TIMEOUT
 from fleetd_client.coalescing_sync import CoalescerSync
+from fleetd_client.driver_sync import drive_sync
 from fleetd_client.errors import FleetError, from_rpc
 from fleetd_client.joint import JOINTS, Joint
 from fleetd_client.methods import WATCH_EVENTS_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
+from fleetd_client.script import Script
 from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
 from fleetd_client.times import Span, seconds
 from fleetd_client.verb import dress
@@ -47,6 +50,16 @@ def _pages(
             position = page.following
             if position is None:
                 return
+
+    dress(method, make)
+    return method
+
+
+def _driven(
+    make: Callable[P, Script[dict[str, Any]]],
+) -> Callable[Concatenate[FleetClientSync, P], dict[str, Any]]:
+    def method(self: FleetClientSync, /, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        return drive_sync(make(*args, **kwargs), self.perform, self._sleep)
 
     dress(method, make)
     return method
@@ -103,6 +116,26 @@ class FleetClientSync:
     queue_status = _verb(agents.queue_status)
     status = _verb(agents.status)
 
+    route = _verb(routes.route)
+    route_many = _verb(routes.route_many)
+    verify_route = _verb(routes.verify_route)
+    reroute = _verb(routes.reroute)
+    override_route = _verb(routes.override_route)
+    report_outcome = _verb(routes.report_outcome)
+    report_outcomes = _verb(routes.report_outcomes)
+    route_plan = _verb(routes.route_plan)
+    routing_stats = _verb(routes.routing_stats)
+    upsert_instances = _verb(registry.upsert_instances)
+    instances = _pages(registry.instance_page)
+    remove_instance = _verb(registry.remove_instance)
+    set_instance_state = _verb(registry.set_instance_state)
+    import_catalogue = _verb(registry.import_catalogue)
+    breakers = _verb(registry.breakers)
+    reset_breakers = _verb(registry.reset_breakers)
+    force_breaker = _verb(registry.force_breaker)
+    failover_call = _driven(failover.failover_call)
+    retry_dead_letter = _driven(failover.retry_dead_letter)
+
     def __init__(
         self,
         address: str = DEFAULT_ADDRESS,
@@ -135,15 +168,23 @@ class FleetClientSync:
         self._channel.close()
 
     def perform(self, plan: Plan[R]) -> R:
-        """Run a plan: send what it asks for, give it the responses, return its result."""
-        answer: Any = None
-        while True:
-            try:
-                call = plan.send(answer)
-            except StopIteration as done:
-                result: R = done.value
-                return result
-            answer = self._send(call)
+        """Run a plan: send what it asks for, give it the responses or raise their errors in it, return its result."""
+        try:
+            call = plan.send(None)
+            while True:
+                try:
+                    answer = self._send(call)
+                except FleetError as error:
+                    call = plan.throw(error)
+                else:
+                    call = plan.send(answer)
+        except StopIteration as done:
+            result: R = done.value
+            return result
+
+    def routed(self, title: str = "", **options: Unpack[routes.RouteOptions]) -> AttemptSync:
+        """As FleetClient.routed, with plain `with` and `for`."""
+        return AttemptSync(routes.to_route(title, **options), self.perform, self._sleep)
 
     def watch_events(self, after_seq: int = -1, **match: Unpack[tasks.EventMatch]) -> Iterator[Event]:
         """As FleetClient.watch_events."""

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -15,8 +15,11 @@ from fleetd_client import stubs as s
 from fleetd_client.errors import FleetError, InvalidArgument, from_item
 from fleetd_client.payload import pack
 from fleetd_client.plan import Page, Plan, ask
+from fleetd_client.requirements import RouteNeeds, requirements
 from fleetd_client.times import Moment, Span, duration, seconds, timestamp
 from fleetd_client.words import number
+
+M = TypeVar("M")
 
 # One long poll; longer waits are made of several, so that a lost connection costs one of them.
 LONG_POLL = 60.0
@@ -52,6 +55,7 @@ class TaskOptions(TypedDict, total=False):
     traceparent: str
     exclusive: bool
     agent_id: str
+    route: RouteNeeds | s.RouteRequirements  # what it needs of a model instance; no routing unless given
 
 
 class TaskMatch(TypedDict, total=False):
@@ -134,6 +138,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
     "traceparent": ("traceparent", None),
     "exclusive": ("exclusive", None),
     "agent_id": ("agent_id", None),
+    "route": ("route", requirements),
 }
 
 
@@ -172,7 +177,7 @@ def submit(title: str, **options: Unpack[TaskOptions]) -> Plan[s.Task]:
 def submit_many(tasks: Iterable[s.SubmitTaskRequest]) -> Plan[list[Submitted]]:
     """Submit tasks made by `task(...)`, in as few calls as the limits allow; one answer for each, in order."""
     answers: list[Submitted] = []
-    for batch in _batches(tasks):
+    for batch in in_batches(map(_keyed, tasks), BATCH_ITEMS, BATCH_BYTES):
         response = yield from ask(m.SUBMIT_TASKS, s.SubmitTasksRequest(tasks=batch))
         answers += [
             Submitted(one.task_id, one.duplicate, from_item(one.error) if one.HasField("error") else None)
@@ -345,17 +350,22 @@ def _task_filter(match: TaskMatch) -> s.TaskFilter:
     )
 
 
-def _batches(tasks: Iterable[s.SubmitTaskRequest]) -> Iterable[list[s.SubmitTaskRequest]]:
-    batch: list[s.SubmitTaskRequest] = []
-    size = 0
-    for one in tasks:
-        if not one.idempotency_key:
-            one.idempotency_key = new_key()
-        its = one.ByteSize()
-        if batch and (len(batch) == BATCH_ITEMS or size + its > BATCH_BYTES):
+def in_batches(messages: Iterable[M], items: int, size: int) -> Iterable[list[M]]:
+    """Cut messages into lists of at most so many and so many bytes; a larger one travels alone."""
+    batch: list[M] = []
+    filled = 0
+    for one in messages:
+        its = one.ByteSize()  # type: ignore[attr-defined]
+        if batch and (len(batch) == items or filled + its > size):
             yield batch
-            batch, size = [], 0
+            batch, filled = [], 0
         batch.append(one)
-        size += its
+        filled += its
     if batch:
         yield batch
+
+
+def _keyed(request: s.SubmitTaskRequest) -> s.SubmitTaskRequest:
+    if not request.idempotency_key:
+        request.idempotency_key = new_key()
+    return request

@@ -79,6 +79,7 @@ TASK = (
     Column("LABELS", lambda task, _: _pairs(task.labels), ALONE),
     Column("METADATA", lambda task, _: _pairs(task.metadata), ALONE),
     Column("RESERVED FOR", _field("reserved_for"), ALONE),
+    Column("INSTANCE", _field("instance"), ALONE),
     Column("RUN AT", _when("run_at"), ALONE),
     Column("NEXT RETRY", _when("next_retry_at"), ALONE),
     Column("STARTED", _when("started_at"), ALONE),
@@ -146,6 +147,12 @@ DEAD_LETTER = (
     Column("TYPE", _field("task_type"), WIDE),
     Column("SUBMITTED", _when("first_time"), WIDE),
     Column("NEXT RETRY", _when("next_retry_at"), WIDE),
+)
+
+TRY = (
+    Column("INSTANCE", _field("instance")),
+    Column("CODE", _field("code")),
+    Column("TRIED", _when("at")),
 )
 
 QUEUE_LIMITS = (

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from fleetd_client.cli import exit_codes
-from fleetd_client.cli.columns import DEAD_LETTER, RESULT
+from fleetd_client.cli.columns import DEAD_LETTER, RESULT, TRY
 from fleetd_client.cli.flags import moment, span
 from fleetd_client.cli.invocation import Invocation, command
 from fleetd_client.deadletters import DeadLetterMatch
@@ -23,7 +23,10 @@ Org = Annotated[str, typer.Option("--org", metavar="ORG", help="Tenant.")]
 Type = Annotated[str, typer.Option("--type", metavar="TYPE", help="Type of task.")]
 Cause = Annotated[
     str,
-    typer.Option(metavar="LIMIT", help="Limit exhausted: ATTEMPTS_EXHAUSTED, TASK_TIMEOUT or POISON."),
+    typer.Option(
+        metavar="LIMIT",
+        help="Limit exhausted: ATTEMPTS_EXHAUSTED, PROVIDERS_EXHAUSTED, TASK_TIMEOUT or POISON.",
+    ),
 ]
 Code = Annotated[str, typer.Option("--code", metavar="CODE", help="Code of the last error.")]
 Tag = Annotated[str, typer.Option(metavar="TAG", help="Tag they must have.")]
@@ -90,6 +93,9 @@ async def get(run: Invocation, task_id: Annotated[str, typer.Argument(metavar="I
     if run.printer.for_people and entry.attempts:
         run.printer.raw("")
         run.printer.many(entry.attempts, RESULT)
+    if run.printer.for_people and entry.tries:
+        run.printer.raw("")
+        run.printer.many(entry.tries, TRY)
 
 
 @command(app, "replay")

@@ -46,8 +46,12 @@ REMEDIES: dict[type[FleetError], str] = {
 REASON_REMEDIES = {
     "TASK_NOT_FOUND": "see fleetctl tasks list",
     "AGENT_NOT_FOUND": "see fleetctl agents list",
+    "INSTANCE_NOT_FOUND": "see fleetctl instances list",
+    "PLAN_NOT_FOUND": "it was not routed, or long ago",
+    "INSTANCE_NOT_ELIGIBLE": "see fleetctl route explain, or use --force",
     "WAIT_TIMEOUT": "it goes on: wait again, or see fleetctl tasks get",
     "STORE_FULL": "make room on the daemon's disk",
+    "STORE_BROKEN": "the daemon's log tells what is wrong with it",
 }
 # Said by grpc itself, which knows nothing of daemons.
 UNREACHABLE = "the daemon at {server} cannot be reached"

@@ -9,14 +9,17 @@ import typer
 from fleetd_client.cli import (
     agents,
     audit,
+    breakers,
     dead_letters,
     doctor,
     events,
     explain,
     figures,
+    instances,
     interventions,
     limits,
     queue,
+    route,
     submission,
     tasks,
 )
@@ -48,6 +51,9 @@ app.add_typer(of_agents)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(queue.app, name="queue")
 app.add_typer(limits.app, name="limits")
+app.add_typer(route.app, name="route")
+app.add_typer(instances.app, name="instances")
+app.add_typer(breakers.app, name="breakers")
 events.register(app)
 audit.register(app)
 figures.register(app)

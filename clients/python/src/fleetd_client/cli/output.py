@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from fleetd_client.cli.record import record
@@ -36,8 +36,8 @@ class Shown(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Column:
     """
-    `cell` makes the text of a message, given the time in seconds since 1970; `free` text gives way where a terminal is narrow.
-    `width` is kept free for what is to come in lists that are printed row by row.
+    `cell` makes the text of a message, given the time in seconds since 1970; `free` text gives way where a terminal is narrow,
+    of it `least` letters stay. `width` is kept free for what is to come in lists that are printed row by row.
     """
 
     header: str
@@ -46,6 +46,7 @@ class Column:
     free: bool = False
     right: bool = False
     width: int = 0
+    least: int = 12
 
 
 STYLES = {
@@ -53,18 +54,26 @@ STYLES = {
     "IDLE": "green",
     "SERVING": "green",
     "ok": "green",
+    "READY": "green",
+    "CLOSED": "green",
     "ASSIGNED": "cyan",
     "RUNNING": "yellow",
     "DRAINING": "yellow",
     "warn": "yellow",
+    "DEGRADED": "yellow",
+    "HALF_OPEN": "yellow",
     "CANCELLED": "magenta",
     "STOPPED": "magenta",
     "BLOCKED": "magenta",
     "FAILED": "red",
     "DEAD_LETTER": "red",
     "ERROR": "red",
+    "DISCONNECTED": "red",
+    "OPEN": "red",
     "fail": "bold red",
 }
+# Of a row's second line, where a terminal has no room for all columns in one.
+INDENT = "    "
 
 
 class Printer:
@@ -117,11 +126,11 @@ class Printer:
         cells = [one_line(column.cell(thing, self._now())) for column in chosen]
         if self._widths is None:
             self._widths = [
-                max(column.width, len(column.header), len(cell))
+                max(column.width, cell_len(column.header), cell_len(cell))
                 for column, cell in zip(chosen, cells, strict=True)
             ]
             self._row([column.header for column in chosen], chosen, style="bold")
-        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        self._widths = [max(width, cell_len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
         self._row(cells, chosen)
 
     def raw(self, text: str) -> None:
@@ -134,21 +143,32 @@ class Printer:
 
     def _table(self, things: list[Any], columns: list[Column]) -> None:
         rows = [[one_line(column.cell(thing, self._now())) for column in columns] for thing in things]
-        if self._console.is_terminal:
-            self._console.print(_rich_table(columns, rows))
-            return
-        # Into a pipe nothing is cut: the other end may be looking for just that.
         self._widths = [
-            max([len(column.header), *(len(row[at]) for row in rows)]) for at, column in enumerate(columns)
+            max([cell_len(column.header), *(cell_len(row[at]) for row in rows)])
+            for at, column in enumerate(columns)
         ]
-        for row in ([column.header for column in columns], *rows):
+        # Into a pipe nothing is cut: the other end may be looking for just that.
+        if self._console.is_terminal:
+            self._widths = fitted(self._widths, columns, self._console.width)
+        self._row([column.header for column in columns], columns, style="bold")
+        for row in rows:
             self._row(row, columns)
 
     def _row(self, cells: list[str], columns: list[Column], style: str = "") -> None:
-        line = Text(style=style)
+        line, used = Text(style=style), 0
         for cell, column, width in zip(cells, columns, self._widths or [], strict=True):
-            padded = f"{cell:>{width}}" if column.right else f"{cell:<{width}}"
-            line.append(padded, STYLES.get(cell, "")).append("  ")
+            text = Text(cell, STYLES.get(cell, ""))
+            text.truncate(width, overflow="ellipsis")
+            room = " " * (width - text.cell_len)
+            # The last cell needs no room behind it, and one that is wider than any line is left to the terminal.
+            needed = text.cell_len if column is columns[-1] else width
+            if self._console.is_terminal and used and used + needed > self._console.width:
+                line.rstrip()
+                line.append("\n" + INDENT)
+                used = len(INDENT)
+            line.append(room if column.right else "").append_text(text).append("" if column.right else room)
+            line.append("  ")
+            used += width + 2
         line.rstrip()
         self._console.print(line, soft_wrap=True)
 
@@ -163,24 +183,21 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def _rich_table(columns: list[Column], rows: list[list[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.header,
-            justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=None if column.free else max([len(column.header), *_lengths(columns, rows, column)]),
-        )
-    for row in rows:
-        table.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
-    return table
-
-
-def _lengths(columns: list[Column], rows: list[list[str]], column: Column) -> list[int]:
-    at = columns.index(column)
-    return [len(row[at]) for row in rows]
+def fitted(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
+    """Widths of columns with two spaces between them that fit into the room: free ones give way, the widest first, but keep some words."""
+    fitting = list(widths)
+    over = sum(widths) + 2 * (len(widths) - 1) - room
+    least = [
+        max(cell_len(column.header), column.least) if column.free else width
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    while over > 0:
+        at = max(range(len(fitting)), key=lambda at: (fitting[at] > least[at], fitting[at]))
+        if fitting[at] <= least[at]:
+            break  # wider than the terminal: rows take two lines, better than columns that are missing
+        fitting[at] -= 1
+        over -= 1
+    return fitting
 
 
 def _plain(thing: Any) -> Any:

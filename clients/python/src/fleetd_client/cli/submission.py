@@ -15,6 +15,7 @@ from fleetd_client.cli import exit_codes
 from fleetd_client.cli.columns import TASK
 from fleetd_client.cli.flags import Capabilities, Labels, Org, Tags, Type, WaitLimit, moment, pairs, span
 from fleetd_client.cli.invocation import Invocation, command
+from fleetd_client.cli.needs import Latency, MinCtx, Model, Need, Prefer, Required, needs_of
 from fleetd_client.cli.tasks import print_results
 from fleetd_client.tasks import TaskOptions
 
@@ -60,6 +61,15 @@ async def submit(
         datetime | None, typer.Option(parser=moment, metavar="TIME", help="End of everything.")
     ] = None,
     agent: Annotated[str, typer.Option(metavar="AGENT", help="Reserve it for this agent.")] = "",
+    route: Annotated[
+        bool, typer.Option("--route", help="Route it to a model instance; implied by the flags below.")
+    ] = False,
+    need: Need = None,
+    prefer: Prefer = None,
+    required: Required = None,
+    min_ctx: MinCtx = None,
+    latency: Latency = None,
+    model: Model = "",
     key: Annotated[
         str, typer.Option(help="Idempotency key: a repeat returns the first task.", show_default="random")
     ] = "",
@@ -90,6 +100,9 @@ async def submit(
         idempotency_key=key,
         agent_id=agent,
     )
+    needs = needs_of(need, prefer, required, min_ctx, latency, model)
+    if route or needs:
+        options["route"] = needs
     if priority is not None:
         options["priority"] = priority
     if timeout is not None:

@@ -1,0 +1,89 @@
+"""
+The order among eligible instances (spec R3, R5): a list of splits.
+
+A split takes a set and yields its parts, the better ones first; what stays together is left to the next split. The last one leaves nothing
+together. Parts are made when they are asked for: the best six of thousands cost six.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from fleetd.core.inquiry import Inquiry
+from fleetd.core.instance import InstanceState
+from fleetd.core.scores import ByScore
+from fleetd.core.spread import Spread
+
+Split = Callable[[int], Iterator[int]]
+
+NO_NEEDS = ((), ("general",))
+"""Needs that ask for nothing."""
+
+
+def ranking(
+    inquiry: Inquiry,
+    by_score: ByScore,
+    seed: str,
+    *,
+    pinned: str = "",
+    avoid_provider: str = "",
+    wanted: int = 0,
+) -> list[Split]:
+    """
+    Return the splits in order: the pinned instance; other providers than the one to avoid; wanted ones; READY before DEGRADED; raw score;
+    priority (before the score when a failover list is all there is to go by); price when cheap is preferred; load; hash of seed and instance.
+    """
+    index = inquiry.index
+    splits: list[Split] = []
+    if pinned:
+        splits.append(partial(_first, index.mask((pinned,))))
+    if avoid_provider:
+        splits.append(partial(_last, index.having("provider", avoid_provider)))
+    if wanted:
+        splits.append(partial(_first, wanted))
+    degraded = inquiry.registry.conditions.in_state(InstanceState.DEGRADED)
+    if degraded:
+        splits.append(partial(_last, degraded))
+    value, priority = by_score.split, index.priority.split
+    splits += (priority, value) if by_priority(inquiry) else (value, priority)
+    if "cheap" in inquiry.requirements.prefer:
+        splits.append(index.prices.split)
+    splits += [inquiry.load.split, Spread(seed, index.digests, index.ids).split]
+    return splits
+
+
+def by_priority(inquiry: Inquiry) -> bool:
+    """Tell whether priority decides: there is a failover list, and the task needs nothing in particular (R3, F1)."""
+    requirements = inquiry.requirements
+    return (
+        not requirements.required
+        and requirements.needs in NO_NEEDS
+        and inquiry.index.having("failover", True) != 0
+    )
+
+
+def ranked(mask: int, splits: list[Split], depth: int = 0) -> Iterator[int]:
+    """Yield the slots of a set, the best first."""
+    for part in splits[depth](mask):
+        slot = part.bit_length() - 1
+        if part == 1 << slot:
+            yield slot
+        else:
+            yield from ranked(part, splits, depth + 1)
+
+
+def _first(better: int, mask: int) -> Iterator[int]:
+    part = mask & better
+    if part:
+        yield part
+    if part != mask:
+        yield mask ^ part
+
+
+def _last(worse: int, mask: int) -> Iterator[int]:
+    part = mask & worse
+    if part != mask:
+        yield mask ^ part
+    if part:
+        yield part

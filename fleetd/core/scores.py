@@ -1,0 +1,232 @@
+"""
+Scores: how well an eligible instance suits (spec R3).
+
+Scores are counted in nine-millionths: the coarsest unit in which every term is a whole number when latencies are whole microseconds, so
+that equal scores are equal. To add a term, write a Scorer and put it into SCORERS: its `levels` split a set by the term's value, its
+`units` tell one instance's value, its `detail` what that came from. Latency is the one term with a value for nearly each instance; it is
+read from a column instead.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from fleetd.core.conditions import QUICKEST, SLOWEST, quickness
+from fleetd.core.inquiry import Inquiry
+from fleetd.core.instance import Condition, Instance, Kind
+from fleetd.core.route import LatencyClass, Requirements, ScoreTerm
+
+UNIT = 9_000_000
+NEED = UNIT * 20 // 100
+CTX_KNOWN, CTX_UNKNOWN = UNIT * 10 // 100, UNIT * 2 // 100
+PREFERRED, CLOUD_OTHERWISE = UNIT * 5 // 100, -UNIT * 2 // 100
+PER_MICROSECOND = UNIT * 10 // 100 // 450_000
+"""Latency gives 0.1 at 50 ms and nothing at 500 ms: two units a microsecond."""
+HALVED_BELOW = SLOWEST - 200_000
+"""Quickness of an instance that takes 200 ms."""
+
+Level = tuple[int, int]
+"""(units, instances)"""
+
+
+class Scorer(NamedTuple):
+    """One term of the score. `levels(inquiry, set)` covers the set with parts that do not overlap; None for latency."""
+
+    name: str
+    levels: Callable[[Inquiry, int], Sequence[Level]] | None
+    units: Callable[[Inquiry, Instance, Condition], int]
+    detail: Callable[[Inquiry, Instance, Condition], str]
+
+
+def score(inquiry: Inquiry, instance: Instance) -> int:
+    """Return the raw score of an instance in units."""
+    condition = inquiry.registry.condition(instance.id)
+    return sum([scorer.units(inquiry, instance, condition) for scorer in SCORERS])
+
+
+def terms(inquiry: Inquiry, instance: Instance) -> tuple[ScoreTerm, ...]:
+    """Return the terms of an instance's score, to six decimals; their sum is its raw score."""
+    condition = inquiry.registry.condition(instance.id)
+    return tuple(
+        ScoreTerm(
+            scorer.name,
+            round(scorer.units(inquiry, instance, condition) / UNIT, 6),
+            scorer.detail(inquiry, instance, condition),
+        )
+        for scorer in SCORERS
+    )
+
+
+def display(units: int) -> float:
+    """Return the score that people are shown, to six decimals."""
+    return round((0.5 + units / UNIT) / 1.25, 6)
+
+
+class ByScore:
+    """Splits sets by raw score, and remembers the scores it met."""
+
+    __slots__ = ("_inquiry", "_met")
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        self._inquiry = inquiry
+        self._met: list[Level] = []
+
+    def units(self, slot: int) -> int:
+        """Return the raw score of an instance."""
+        for units, part in self._met:
+            if part >> slot & 1:
+                return units
+        index = self._inquiry.index
+        return score(self._inquiry, index.instances[index.ids[slot]])
+
+    def split(self, mask: int) -> Iterator[int]:
+        """
+        Yield the parts of a set that have the same raw score, the highest first.
+
+        Instances that agree in all terms but latency make a class. A heap holds for every class a bound that none of its instances
+        exceeds; the quickest are taken out of a class when its bound comes to the top, so that only classes that matter are looked into.
+        """
+        inquiry = self._inquiry
+        requirements, conditions = inquiry.requirements, inquiry.registry.conditions
+        column, quick = conditions.quickness, conditions.quick
+        most = _latency_units(requirements, SLOWEST - QUICKEST)
+        if not most:
+            quick = 0
+        heap: list[
+            tuple[int, bool, int, int, int]
+        ] = []  # (−bound, is it exact, number, units but latency, instances)
+        for number, (units, part) in enumerate(_classes(inquiry, mask)):
+            bounded = part & quick
+            heap.append(
+                (-units - most, False, number, units, part)
+                if bounded
+                else (-units, True, number, units, part)
+            )
+        heapq.heapify(heap)
+        number = len(heap)
+        while heap:
+            bound, exact, _, units, part = heapq.heappop(heap)
+            if exact:
+                while heap and heap[0][0] == bound:
+                    part |= heapq.heappop(heap)[4]
+                self._met.append((-bound, part))
+                yield part
+                continue
+            ahead, quickest = column.highest(part)
+            bound = -units - _latency_units(requirements, ahead)
+            heapq.heappush(heap, (bound, True, number, units, quickest))
+            rest = part ^ quickest
+            if rest & quick:
+                heapq.heappush(heap, (bound + 1, False, number + 1, units, rest))
+            elif rest:
+                heapq.heappush(heap, (-units, True, number + 1, units, rest))
+            number += 2
+
+
+def _classes(inquiry: Inquiry, mask: int) -> list[Level]:
+    """Split a set by all terms but latency; the parts do not overlap, but may have the same units."""
+    classes = [(0, mask)]
+    for scorer in SCORERS:
+        if scorer.levels is not None:
+            levels = scorer.levels(inquiry, mask)
+            classes = [
+                (units + more, both)
+                for units, part in classes
+                for more, level in levels
+                if (both := part & level)
+            ]
+    return classes
+
+
+def _tag_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
+    """Count matched needs for all instances at once: after each need, those that have it move up by one."""
+    counted = [mask]
+    for need in inquiry.requirements.needs:
+        having = inquiry.index.having("tag", need) & mask
+        if having:
+            counted.append(0)
+            for count in range(len(counted) - 1, 0, -1):
+                moved = counted[count - 1] & having
+                counted[count] |= moved
+                counted[count - 1] ^= moved
+    return [(count * NEED, part) for count, part in enumerate(counted) if part]
+
+
+def matched(inquiry: Inquiry, instance: Instance) -> list[str]:
+    """Return the needs that an instance meets."""
+    tags = instance.tags
+    return [need for need in inquiry.requirements.needs if need in tags]
+
+
+def _tag_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> int:
+    return NEED * len(matched(inquiry, instance))
+
+
+def _tag_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> str:
+    return ",".join(matched(inquiry, instance))
+
+
+def _ctx_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
+    known = mask & inquiry.index.ctx.known
+    return ((CTX_KNOWN, known), (CTX_UNKNOWN, mask ^ known))
+
+
+def _ctx_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> int:
+    return CTX_KNOWN if instance.ctx else CTX_UNKNOWN
+
+
+def _ctx_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> str:
+    return f"{instance.ctx}" if instance.ctx else "unknown"
+
+
+def _latency_units(requirements: Requirements, microseconds: int) -> int:
+    """Return the term of an instance that is so much quicker than the slowest that counts."""
+    if requirements.latency_class is LatencyClass.BATCH:
+        return 0
+    units = microseconds * PER_MICROSECOND
+    if requirements.latency_class is LatencyClass.FAST and microseconds < HALVED_BELOW:
+        units //= 2
+    return units * 2 if "fast" in requirements.prefer else units
+
+
+def _quickness_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> int:
+    return _latency_units(inquiry.requirements, quickness(condition))
+
+
+def _latency_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> str:
+    return "unknown" if condition.latency is None else f"{condition.latency:g} ms"
+
+
+def _kind_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
+    return [(_kind(inquiry.requirements, kind), inquiry.index.having("kind", kind)) for kind in Kind]
+
+
+def _kind_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> int:
+    return _kind(inquiry.requirements, instance.kind)
+
+
+def _kind(requirements: Requirements, kind: Kind) -> int:
+    if preferred(requirements, kind):
+        return PREFERRED
+    return 0 if kind is Kind.LOCAL else CLOUD_OTHERWISE
+
+
+def preferred(requirements: Requirements, kind: Kind) -> bool:
+    """Tell whether the place where an instance runs is a preferred one; paid ones never are."""
+    return (kind is Kind.LOCAL and "local" in requirements.prefer) or (
+        kind is Kind.CLOUD and "cloud" in requirements.prefer
+    )
+
+
+def _kind_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> str:
+    return instance.kind.name.lower()
+
+
+SCORERS = (
+    Scorer("tags", _tag_levels, _tag_units, _tag_detail),
+    Scorer("ctx", _ctx_levels, _ctx_units, _ctx_detail),
+    Scorer("latency", None, _quickness_units, _latency_detail),
+    Scorer("preference", _kind_levels, _kind_units, _kind_detail),
+)
