@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from fleetd import exit_codes
-from fleetd.config import ConfigError, Loaded, Setting, load
+from fleetd import exit_codes, router_files
+from fleetd.config import Config, ConfigError, Loaded, Setting, alert_address, load
+from fleetd.core.catalogue import Catalogue
 
 # Typer's own tracebacks show local variables, and with them inputs of tasks.
 app = typer.Typer(
@@ -87,7 +88,9 @@ def check_config(
     ] = False,
 ) -> None:
     """
-    Check the configuration that `serve` would use with the same flags.
+    Check the configuration that `serve` would use with the same flags, and the files it names.
+
+    Bad rows of the Router's files are an error here; `serve` skips them and names them in its log.
 
     Example: fleetd check-config --config fleetd.toml --show-origin
     """
@@ -96,8 +99,14 @@ def check_config(
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for key, value, origin in rows:
         typer.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
+    problems, instances = _check_files(loaded.config)
+    for problem in problems:
+        typer.echo(f"fleetd: {problem}", err=True)
+    if problems:
+        raise typer.Exit(exit_codes.USAGE)
     if not show_origin:
-        typer.echo("The configuration is valid.")
+        told = f" The Router's files define {instances:,} instances." if instances else ""
+        typer.echo(f"The configuration is valid.{told}")
 
 
 @app.command()
@@ -111,6 +120,22 @@ def version() -> None:
 
 def main() -> None:
     app()
+
+
+def _check_files(config: Config) -> tuple[list[str], int]:
+    """Return what is bad about the files the configuration names, and how many instances they define."""
+    problems: list[str] = []
+    catalogue = Catalogue()
+    try:
+        catalogue = router_files.load(config.router.providers_file, config.router.failover_file)
+    except router_files.Unusable as error:
+        problems.append(str(error))
+    problems += [f"{row.name}: {row.problem}" for row in catalogue.problems]
+    try:
+        alert_address(config)
+    except ConfigError as error:
+        problems += error.problems
+    return problems, len(catalogue.instances)
 
 
 def _load(

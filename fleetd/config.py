@@ -9,6 +9,7 @@ Nothing else in fleetd reads the environment.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,9 +18,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleetd.options import Config, Section, only_local
+from fleetd.options import PLACEHOLDERS, Config, Section, only_local, web_address
 
-__all__ = ["Config", "ConfigError", "Loaded", "Setting", "load"]
+__all__ = ["Config", "ConfigError", "Loaded", "Setting", "alert_address", "load"]
 
 PREFIX = "FLEETD_"
 CONFIG_VARIABLE = "FLEETD_CONFIG"
@@ -189,11 +190,52 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "agents.heartbeat_min", "should be at most agents.heartbeat_max"
     if tasks.retry_initial > tasks.retry_max:
         yield "tasks.retry_initial", "should be at most tasks.retry_max"
+    if config.probes.slow >= config.probes.timeout:
+        yield "probes.slow", "should be below probes.timeout: slower answers are failures"
+    if config.alerts.url and config.alerts.url_file:
+        yield "alerts.url_file", "should be given only without alerts.url"
+    if config.alerts.content_type == "application/json" and not _is_json(config.alerts.template):
+        yield (
+            "alerts.template",
+            "should be JSON once its placeholders are filled, or alerts.content_type text/plain",
+        )
     if tasks.input_max_bytes * 2 > config.rpc.max_message_bytes:
         yield (
             "tasks.input_max_bytes",
             "should be at most half of rpc.max_message_bytes: a message holds more than an input",
         )
+
+
+def alert_address(config: Config) -> str:
+    """
+    Return where alerts go, from alerts.url or the file alerts.url_file names; empty when nowhere.
+
+    Raises:
+        ConfigError: the file cannot be read or holds no address. What it holds is never repeated.
+    """
+    file = config.alerts.url_file
+    if not file:
+        return config.alerts.url
+    try:
+        found = web_address(Path(file).read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise ConfigError([f"alerts.url_file = {_shown(file)}: cannot be read: {error.strerror}"]) from None
+    except ValueError:
+        found = ""
+    if not found:
+        raise ConfigError(
+            [f"alerts.url_file = {_shown(file)}: should hold one http or https URL and nothing else"]
+        )
+    return found
+
+
+def _is_json(template: str) -> bool:
+    # A letter stands for every value: outside of a string it would be no JSON, and so would most values.
+    try:
+        json.loads(re.sub(rf"{{({'|'.join(PLACEHOLDERS)})}}", "x", template))
+    except ValueError:
+        return False
+    return True
 
 
 def _unknown(name: str, origin: str, known: Sequence[str]) -> str:

@@ -21,13 +21,17 @@ import structlog
 from fleetd import exit_codes
 from fleetd.api.limits import Limits
 from fleetd.api.table import SERVICES, method_table
+from fleetd.bridges.webhook import WebhookOptions
 from fleetd.clock import Clock, SystemClock
-from fleetd.config import Config
+from fleetd.config import Config, alert_address
+from fleetd.core.breaker import BreakerRules
+from fleetd.core.probing import ProbeRules
 from fleetd.core.settings import Rules
 from fleetd.core.task import RetryPolicy
 from fleetd.engine.engine import Engine, EngineOptions
 from fleetd.engine.retention import RetentionOptions, keep_sweeping
 from fleetd.obs.log import configure
+from fleetd.probes.prober import ProbeOptions
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import BindError, RpcOptions, RpcServer
 from fleetd.store.base import StoreBroken
@@ -224,6 +228,45 @@ def retention(config: Config) -> RetentionOptions:
         events=kept.events,
         audits=kept.audits,
         interval=kept.interval,
+    )
+
+
+def breaker_rules(config: Config) -> BreakerRules:
+    """Return when breakers open from the configuration."""
+    router = config.router
+    return BreakerRules(
+        strikes=router.breaker_strikes,
+        open_for=router.breaker_open_for,
+        auth_open_for=router.breaker_auth_open_for,
+        window=router.breaker_window,
+        window_calls=router.breaker_min_calls,
+        window_ratio=router.breaker_ratio,
+        probe_lease=router.probe_lease,
+        per_attempt=router.breaker_per_attempt,
+    )
+
+
+def probe_options(config: Config) -> ProbeOptions:
+    """Return how instances are probed from the configuration."""
+    probes = config.probes
+    rules = ProbeRules(failures_to_error=probes.failures_to_error, slow=probes.slow, weight=probes.ewma)
+    return ProbeOptions(probes.interval, probes.jitter, probes.timeout, probes.concurrency, rules)
+
+
+def webhook_options(config: Config) -> WebhookOptions | None:
+    """Return where alerts go from the configuration; None when nowhere. Raises ConfigError."""
+    alerts = config.alerts
+    url = alert_address(config)
+    if not url:
+        return None
+    return WebhookOptions(
+        url=url,
+        template=alerts.template,
+        content_type=alerts.content_type,
+        dead_letters_above=alerts.dead_letters_above,
+        timeout=alerts.timeout,
+        attempts=alerts.attempts,
+        queue=alerts.queue,
     )
 
 

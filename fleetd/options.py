@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
@@ -19,6 +20,9 @@ MILLISECONDS: Mapping[str, int] = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_
 BYTES: Mapping[str, int] = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 YEAR = 365 * 24 * MILLISECONDS["h"]  # longer is a mistake, and sums of such times still fit every column
 UNIX_PATH_BYTES = 107  # sun_path of Linux holds 108 bytes with the closing zero
+
+PLACEHOLDERS = ("kind", "name", "state", "reason", "time")
+"""What the template of an alert may hold; fleetd.core.alert fills them in."""
 
 KIB, MIB = BYTES["KiB"], BYTES["MiB"]
 SECOND = MILLISECONDS["s"]
@@ -97,6 +101,34 @@ def directory(value: object) -> object:
     return value
 
 
+def file_name(value: str) -> str:
+    """Return the name of a file unchanged; empty means none. Raises ValueError."""
+    if value and not value.isprintable():
+        raise ValueError("should name a file, without control characters")
+    return value
+
+
+def web_address(value: str) -> str:
+    """Return an http or https URL unchanged; empty means none. Raises ValueError."""
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if value and not (good and value.isprintable() and " " not in value):
+        raise ValueError("should be a URL such as https://chat.example.com/hooks/fleetd")
+    return value
+
+
+def template(value: str) -> str:
+    """Return a template unchanged when every {word} in it is a placeholder. Raises ValueError."""
+    for word in re.findall(r"{([A-Za-z_]+)}", value):
+        if word not in PLACEHOLDERS:
+            known = " ".join(f"{{{each}}}" for each in PLACEHOLDERS)
+            raise ValueError(f"should have no placeholders but {known}; {{{word}}} is none")
+    return value
+
+
 def only_local(listen: str) -> bool:
     """Tell whether only this machine can reach an address. A host name other than localhost may mean anything."""
     if listen.startswith("unix:"):
@@ -114,9 +146,13 @@ Duration = Annotated[int, BeforeValidator(duration), PlainSerializer(duration_te
 Grace = Annotated[int, BeforeValidator(duration), PlainSerializer(duration_text), Field(ge=0, le=YEAR)]
 Size = Annotated[int, BeforeValidator(size), PlainSerializer(size_text), Field(gt=0, le=BYTES["GiB"])]
 Count = Annotated[int, BeforeValidator(number), Field(gt=0, lt=1 << 31)]
+Whole = Annotated[int, BeforeValidator(number), Field(ge=0, lt=1 << 31)]
 Ratio = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
 Directory = Annotated[Path, BeforeValidator(directory)]
 Address = Annotated[str, AfterValidator(address)]
+FileName = Annotated[str, AfterValidator(file_name)]
+WebAddress = Annotated[str, AfterValidator(web_address)]
+Template = Annotated[str, AfterValidator(template)]
 
 
 class Section(BaseModel):
@@ -227,6 +263,89 @@ class DeadLetters(Section):
     auto_replay_max: Duration = Field(default=3_600 * SECOND, description="The longest such wait.")
 
 
+class Router(Section):
+    providers_file: FileName = Field(
+        default="",
+        description="JSON file of providers and their instances; empty = none. Read again on SIGHUP.",
+    )
+    failover_file: FileName = Field(
+        default="", description="JSON file of the failover list; empty = none. Read again on SIGHUP."
+    )
+    plan_max_age: Duration = Field(
+        default=60 * SECOND, description="Age beyond which a plan is made anew instead of verified."
+    )
+    fallbacks: Whole = Field(
+        default=2, le=10, description="Fallbacks of a plan that asks for no number, 0 to 10."
+    )
+    plans_kept: Count = Field(default=10_000, description="Plans of standalone routes that are remembered.")
+    plans_for: Duration = Field(default=3_600 * SECOND, description="How long each of them is.")
+    ladder_jitter: Ratio = Field(
+        default=0.2, description="Share left to chance of the 1, 2, 4 s before a retry on the same instance."
+    )
+    breaker_strikes: Count = Field(default=3, description="Failures in a row that open a breaker.")
+    breaker_open_for: Duration = Field(
+        default=300 * SECOND, description="How long an open breaker lets nothing through."
+    )
+    breaker_auth_open_for: Duration = Field(
+        default=1_800 * SECOND, description="The same after refused credentials or an unpaid bill."
+    )
+    breaker_window: Duration = Field(
+        default=60 * SECOND, description="Calls of this time count for the ratio of failures."
+    )
+    breaker_min_calls: Count = Field(default=10, description="Calls in it before the ratio says anything.")
+    breaker_ratio: Ratio = Field(
+        default=0.5, description="Share of failed calls above which a breaker opens too."
+    )
+    breaker_per_attempt: bool = Field(
+        default=False, description="Count every failed try as a strike, not only the one that ends a call."
+    )
+    probe_lease: Duration = Field(
+        default=60 * SECOND, description="For the one call through a half-open breaker to report."
+    )
+    blocked_look: Count = Field(
+        default=1_000, description="Blocked tasks looked at in one go when an instance or breaker changes."
+    )
+
+
+class Probes(Section):
+    interval: Duration = Field(default=10 * SECOND, description="Between two probes of one instance.")
+    jitter: Ratio = Field(
+        default=0.2, description="Share of the interval left to chance: 0.2 means plus or minus 20 %."
+    )
+    timeout: Duration = Field(default=1_500, description="For one probe.")
+    concurrency: Count = Field(default=64, le=1_000, description="Probes at once, 1000 at most.")
+    failures_to_error: Count = Field(default=2, description="In a row, until an instance is in ERROR.")
+    slow: Duration = Field(
+        default=1 * SECOND,
+        description="Mean latency above which an instance is DEGRADED, until it falls below 80 % of this.",
+    )
+    ewma: Ratio = Field(
+        default=0.3, gt=0, description="Weight of a new latency in the mean: above 0, at most 1."
+    )
+
+
+class Alerts(Section):
+    url: WebAddress = Field(default="", description="Where alerts are posted; empty = nowhere.")
+    url_file: FileName = Field(
+        default="", description="File that holds this address, where it has a secret in it; instead of url."
+    )
+    template: Template = Field(
+        default='{"text": "fleetd: {kind} {name} {state} ({reason}) at {time}"}',
+        description="The body; {kind} {name} {state} {reason} {time} are replaced. See docs/alerts.md.",
+    )
+    content_type: Literal["application/json", "text/plain"] = Field(
+        default="application/json", description="application/json, whose values are escaped, or text/plain."
+    )
+    dead_letters_above: Whole = Field(
+        default=0, description="More dead letters than this are an alert; 0 = never."
+    )
+    timeout: Duration = Field(default=5 * SECOND, description="For one attempt.")
+    attempts: Count = Field(default=6, description="In all, with a growing wait between them.")
+    queue: Count = Field(
+        default=1_000, description="Alerts that may wait; when there are more the oldest leave."
+    )
+
+
 class Retention(Section):
     tasks: Grace = Field(
         default=7 * 86_400 * SECOND,
@@ -268,6 +387,9 @@ class Config(Section):
     tasks: Tasks = Tasks()
     queue: Queue = Queue()
     dead_letters: DeadLetters = DeadLetters()
+    router: Router = Router()
+    probes: Probes = Probes()
+    alerts: Alerts = Alerts()
     retention: Retention = Retention()
     drain: Drain = Drain()
     log: Log = Log()

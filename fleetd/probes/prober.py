@@ -8,6 +8,7 @@ looks at the present instances and starts what is due; at most `concurrency` pro
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -108,10 +109,10 @@ class Prober:
         self._log = log
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311 - jitter, nothing secret
-        self._slots = asyncio.Semaphore(options.concurrency)
         self._targets: dict[str, Instance] = {}
         self._due: dict[str, float] = {}
         self._records: dict[str, Record] = {}
+        self._waiting: OrderedDict[str, None] = OrderedDict()
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -124,28 +125,43 @@ class Prober:
                     self._log.error("probe_round_failed", exc_info=error)
                 await self._sleep(ROUND / 1_000)
         finally:
+            self._waiting.clear()
             running = list(self._running.values())
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
     def round(self) -> None:
-        """Start every probe that is due."""
+        """Find out what is due, and start as much of it as may run; the rest starts as probes end."""
         now = self._clock.now()
         self._follow({each.id: each for each in self._read_targets() if each.enabled})
-        for instance_id, instance in self._targets.items():
+        for instance_id in self._targets:
             if self._due.get(instance_id, now) > now or instance_id in self._running:
                 continue
             spread = self._options.jitter * (2 * self._random.random() - 1)
             self._due[instance_id] = now + self._options.interval * (1 + spread)
-            condition = self._with_credentials(instance)
-            if condition and instance.probe is not ProbeKind.NONE and not _is_held(condition):
-                self._running[instance_id] = asyncio.create_task(self._probe(instance))
+            self._waiting[instance_id] = None
+        self._fill()
 
     async def idle(self) -> None:
         """Wait until no probe is under way."""
         while self._running:
             await asyncio.wait(self._running.values())
+
+    def _fill(self) -> None:
+        # Thousands of tasks made in one go would hold up the loop, and with it routes.
+        while self._waiting and len(self._running) < self._options.concurrency:
+            instance_id, _ = self._waiting.popitem(last=False)
+            try:
+                self._begin(instance_id)
+            except Exception as error:  # noqa: BLE001 - said in full; the other probes go on
+                self._log.error("probe_not_begun", instance=instance_id, exc_info=error)
+
+    def _begin(self, instance_id: str) -> None:
+        instance = self._targets.get(instance_id)
+        condition = self._with_credentials(instance) if instance else None
+        if instance and condition and instance.probe is not ProbeKind.NONE and not _is_held(condition):
+            self._running[instance_id] = asyncio.create_task(self._probe(instance))
 
     def _follow(self, targets: dict[str, Instance]) -> None:
         """Forget what is gone; begin anew with what is asked elsewhere than before."""
@@ -170,13 +186,12 @@ class Prober:
 
     async def _probe(self, instance: Instance) -> None:
         try:
-            async with self._slots:
-                result = await self._asked(instance)
-            self._take(instance, result)
+            self._take(instance, await self._asked(instance))
         except Exception as error:  # noqa: BLE001 - said in full; the other probes go on
             self._log.error("probe_not_reported", instance=instance.id, exc_info=error)
         finally:
             del self._running[instance.id]
+            self._fill()
 
     async def _asked(self, instance: Instance) -> ProbeResult:
         try:

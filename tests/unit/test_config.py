@@ -10,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetd import exit_codes
-from fleetd.config import Config, ConfigError, Setting, load
+from fleetd import daemon, exit_codes, options
+from fleetd.bridges.webhook import WebhookOptions
+from fleetd.config import Config, ConfigError, Setting, alert_address, load
+from fleetd.core import alert
+from fleetd.core.breaker import BreakerRules
+from fleetd.core.probing import ProbeRules
 from fleetd.options import YEAR, duration, duration_text, only_local, size, size_text
+from fleetd.probes.prober import ProbeOptions
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "config.example.toml"
 
@@ -273,6 +278,136 @@ def test_a_bad_configuration_ends_with_its_exit_code_and_a_message_on_stderr(com
     assert done.stderr == (
         "fleetd: log.level = \"loud\" (flag --log-level): should be 'debug', 'info', 'warning' or 'error'\n"
     )
+
+
+def test_check_config_reads_the_files_of_the_router_and_names_every_bad_row(tmp_path):
+    """R1, F1: a configuration is verified without starting anything."""
+    providers, failover, address = (
+        tmp_path / "providers.json",
+        tmp_path / "failover.json",
+        tmp_path / "address",
+    )
+    providers.write_text(
+        '{"providers": [{"provider_id": "p", "instances": [{"id": "a"}, {"id": "b", "ctx": "much"}, {"id": "a"}]}]}'
+    )
+    failover.write_text('[{"name": "p", "priority": -1}, {"name": "a1"}]')
+    address.write_text("https://user@")
+    named = ["--set", f"router.providers_file={providers}", "--set", f"router.failover_file={failover}"]
+    done = run("check-config", *named, "--set", f"alerts.url_file={address}")
+    assert done.returncode == exit_codes.USAGE
+    assert done.stderr.splitlines() == [
+        f'fleetd: {providers}: p:b: ctx: must be a whole number, not "much"',
+        f"fleetd: {providers}: p:a: id: p:a repeats an earlier row word for word; the first one holds",
+        f"fleetd: {failover}: p: priority: must be 0 to 1,000,000, not -1",
+        f"fleetd: {failover}: a1: name: is no instance, provider or model of the catalogue; the nearest is a",
+        f'fleetd: alerts.url_file = "{address}": should hold one http or https URL and nothing else',
+    ]
+    assert done.stdout == ""
+
+
+def test_check_config_says_how_many_instances_good_files_define(tmp_path):
+    (tmp_path / "providers.json").write_text(
+        '{"providers": [{"provider_id": "p", "instances": [{"id": "a"}, {"id": "b"}]}]}'
+    )
+    done = run("check-config", "--set", f"router.providers_file={tmp_path / 'providers.json'}")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "The configuration is valid. The Router's files define 2 instances.\n",
+    )
+
+
+def test_check_config_names_a_file_that_cannot_be_used(tmp_path):
+    done = run("check-config", "--set", f"router.failover_file={tmp_path / 'none.json'}")
+    assert done.returncode == exit_codes.USAGE
+    assert done.stderr == f"fleetd: {tmp_path / 'none.json'}: cannot be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        (
+            ["probes.slow=1500ms"],
+            "probes.slow (flag --set): should be below probes.timeout: slower answers are failures",
+        ),
+        (
+            ["alerts.url=ftp://x"],
+            'alerts.url = "ftp://x" (flag --set): should be a URL such as https://chat.example.com/hooks/fleetd',
+        ),
+        (
+            ["alerts.url=http://x:99999"],
+            'alerts.url = "http://x:99999" (flag --set): should be a URL such as https://chat.example.com/hooks/fleetd',
+        ),
+        (
+            ["alerts.url=http://x", "alerts.url_file=y"],
+            "alerts.url_file (flag --set): should be given only without alerts.url",
+        ),
+        (
+            ['alerts.template={"text": "{nmae}"}'],
+            'alerts.template = "{"text": "{nmae}"}" (flag --set): should have no placeholders but {kind} {name} {state} {reason} {time}; {nmae} is none',
+        ),
+        (
+            ['alerts.template={"text": {name}}'],
+            "alerts.template (flag --set): should be JSON once its placeholders are filled, or alerts.content_type text/plain",
+        ),
+        (["router.fallbacks=11"], 'router.fallbacks = "11" (flag --set): should be less than or equal to 10'),
+        (
+            ["router.providers_file=a\nb"],
+            'router.providers_file = "a\nb" (flag --set): should name a file, without control characters',
+        ),
+    ],
+)
+def test_values_of_the_router_that_cannot_be_meant_are_errors(assignments, expected):
+    assert problems(assignments=assignments) == (expected,)
+
+
+def test_a_template_in_plain_text_needs_not_be_json():
+    load(assignments=["alerts.template={name} is {state}", "alerts.content_type=text/plain"])
+
+
+def test_the_placeholders_of_templates_are_those_that_alerts_fill_in():
+    assert options.PLACEHOLDERS == alert.PLACEHOLDERS
+
+
+def test_the_address_of_alerts_may_come_from_a_file_which_is_never_repeated(tmp_path):
+    """F8: an address that holds a secret."""
+    file = tmp_path / "address"
+    config = load(assignments=[f"alerts.url_file={file}"]).config
+    with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
+        alert_address(config)
+    for text in ("", "bot123:secret", "https://a/secret\nhttps://b/secret", "\xff"):
+        file.write_bytes(text.encode("latin-1"))
+        with pytest.raises(ConfigError, match="should hold one http or https URL") as caught:
+            alert_address(config)
+        assert "secret" not in str(caught.value)
+    file.write_text("https://chat.example.com/bot123:secret\n")
+    assert alert_address(config) == "https://chat.example.com/bot123:secret"
+    assert alert_address(load().config) == ""
+    assert alert_address(load(assignments=["alerts.url=http://x"]).config) == "http://x"
+
+
+def test_the_rooms_of_the_router_get_what_is_configured(tmp_path):
+    """R1, F3, F8: the numbers of the specification are the defaults, and each can be set."""
+    config = load().config
+    assert daemon.breaker_rules(config) == BreakerRules()
+    assert daemon.probe_options(config) == ProbeOptions()
+    assert daemon.webhook_options(config) is None
+    assert daemon.webhook_options(load(assignments=["alerts.url=http://x"]).config) == WebhookOptions(
+        "http://x"
+    )
+    given = [
+        "router.breaker_strikes=9", "router.breaker_open_for=8s", "router.breaker_auth_open_for=7s", "router.breaker_window=6s",
+        "router.breaker_min_calls=5", "router.breaker_ratio=0.4", "router.probe_lease=3s", "router.breaker_per_attempt=true",
+        "probes.interval=1s", "probes.jitter=0.1", "probes.timeout=900ms", "probes.concurrency=8", "probes.failures_to_error=7", "probes.slow=600ms",
+        "probes.ewma=0.5",
+        "alerts.url=http://y", "alerts.template=x", "alerts.content_type=text/plain", "alerts.dead_letters_above=4", "alerts.timeout=3s",
+        "alerts.attempts=2", "alerts.queue=1",
+    ]  # fmt: skip
+    config = load(assignments=given).config
+    assert daemon.breaker_rules(config) == BreakerRules(
+        9, 8_000, 7_000, 6_000, 5, 0.4, 3_000, per_attempt=True
+    )
+    assert daemon.probe_options(config) == ProbeOptions(1_000, 0.1, 900, 8, ProbeRules(7, 600, weight=0.5))
+    assert daemon.webhook_options(config) == WebhookOptions("http://y", "x", "text/plain", 4, 3_000, 2, 1)
 
 
 def test_the_version_is_printed():

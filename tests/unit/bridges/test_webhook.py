@@ -17,6 +17,8 @@ from tests.unit.engine.fleet import Fleet
 from tests.unit.probes.server import free_port
 
 NOW = 1_767_225_600_000
+LONG = 10
+"""Seconds after which what did not come will not come."""
 OPENED = Event(EventType.BREAKER_OPENED, NOW, payload={"kind": "PROVIDER", "name": "openai", "reason": "503"})
 CLOSED = Event(EventType.BREAKER_CLOSED, NOW, payload={"kind": "PROVIDER", "name": "openai"})
 
@@ -47,9 +49,10 @@ class Receiver:
 
     async def until(self, number: int) -> None:
         """Wait until so many requests came."""
-        while len(self.bodies) < number:
-            self.came.clear()
-            await self.came.wait()
+        async with asyncio.timeout(LONG):
+            while len(self.bodies) < number:
+                self.came.clear()
+                await self.came.wait()
 
 
 class Log:
@@ -65,9 +68,10 @@ class Log:
 
     async def until(self, *events: str) -> list[str]:
         """Wait until these events were logged; return all names so far."""
-        while not set(events) <= {event for event, _ in self.lines}:
-            self.wrote.clear()
-            await self.wrote.wait()
+        async with asyncio.timeout(LONG):
+            while not set(events) <= {event for event, _ in self.lines}:
+                self.wrote.clear()
+                await self.wrote.wait()
         return [event for event, _ in self.lines]
 
 

@@ -56,6 +56,7 @@ class Stage:
         self.hold.set()
         self.running, self.most = Counter(), 0
         self.secrets: set[str] = set()
+        self.broken = ""
         self.prober = Prober(
             options or ProbeOptions(jitter=0.0),
             ask=self.ask,
@@ -84,6 +85,8 @@ class Stage:
         return self.answer
 
     def report(self, instance_id: str, condition: Condition) -> None:
+        if instance_id == self.broken:
+            raise RuntimeError("a defect")
         self.reports.append((instance_id, condition))
         self.conditions[instance_id] = condition
 
@@ -232,6 +235,16 @@ async def test_a_probe_that_breaks_counts_as_a_failure_and_is_logged():
     assert stage.conditions["own:1"].state is InstanceState.ERROR
     assert stage.conditions["own:1"].reason == "2 failed probes in a row: the probe broke: RuntimeError"
     assert stage.log.errors == ["probe_broke"] * 2
+
+
+async def test_an_instance_that_cannot_be_looked_at_keeps_the_others_from_nothing():
+    stage = Stage(
+        probed(1, credential="env:A"), *map(probed, range(2, 5)), options=ProbeOptions(concurrency=1)
+    )
+    stage.broken = "own:1"
+    await stage.round()
+    assert [instance_id for instance_id, _ in stage.reports] == ["own:2", "own:3", "own:4"]
+    assert stage.log.errors == ["probe_not_begun"]
 
 
 async def test_the_prober_runs_until_it_is_cancelled_and_leaves_no_probe_behind():
