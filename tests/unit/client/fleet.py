@@ -66,6 +66,9 @@ class Fleet:
         self.acks: dict[str, int] = {}  # what becomes of a word; ACCEPTED unless said
         self.ends_as = Status.TASK_STATUS_DEAD_LETTER  # what a failed run makes of the task
         self.plan = s.RoutePlan(plan_id="p", selected="a:1")
+        self.known: list[s.LeaseRef] | None = (
+            None  # leases of the heartbeat's answer; those it lists unless said
+        )
         self.lease_ttl = {"seconds": 60}
         self.beaten = asyncio.Event()
         self._server = grpc.aio.server()
@@ -173,7 +176,8 @@ class Fleet:
 
     def Heartbeat(self, request):  # noqa: N802
         self.beaten.set()
-        return s.HeartbeatResponse(lease_ttl=self.lease_ttl, leases=request.held, orders=self.orders)
+        leases = request.held if self.known is None else self.known
+        return s.HeartbeatResponse(lease_ttl=self.lease_ttl, leases=leases, orders=self.orders)
 
     def RouteTask(self, request):  # noqa: N802
         answer = s.RouteTaskResponse(selected=self.plan.selected, plan=self.plan)

@@ -9,6 +9,8 @@ import pytest
 
 from fleetd_client import FailedPrecondition, Fatal, FleetClient, FleetClientSync, InvalidArgument
 from fleetd_client import stubs as s
+from fleetd_client.caller import Caller
+from fleetd_client.script import Pause
 from tests.unit.client.fleet import Fleet, Result, Status, give_up, instance, retry_same, switch
 
 LIMIT = 30.0
@@ -397,3 +399,45 @@ async def test_an_async_function_needs_the_async_client(fleet):
     with pytest.raises(TypeError, match="needs FleetClient"):
         await asyncio.to_thread(call)
     assert fleet.task.status == Status.TASK_STATUS_CANCELLED
+
+
+async def test_a_lease_that_the_daemon_no_longer_knows_ends_the_call(desk, fleet):
+    """D2, T5: level-triggered, as with a stream's beacon."""
+    fleet.lease_ttl = {"nanos": 30_000_000}
+    fleet.known = []
+    let_go = threading.Event()
+
+    def plain(on):
+        let_go.wait(LIMIT)
+
+    async def slow(on):
+        await asyncio.Event().wait()
+
+    result = await desk.call(slow if desk.kind == "async" else plain)
+    let_go.set()
+    assert (result["status"], result["error"]) == ("failed", "the lease was lost")
+    assert fleet.words == [("start", "")]
+
+
+def test_the_lease_is_kept_through_a_long_wait_between_two_tries():
+    """F2, D2: a Retry-After may be longer than the lease."""
+    now = [0.0]
+    caller = Caller("client:x:1", "client:x", lambda: now[0])
+    caller.lease = s.Lease(task_id="t", lease_epoch=1)
+    held = [s.LeaseRef(task_id="t", lease_epoch=1)]
+    script = caller.rest(45.0)
+    waits, beats, answer = [], 0, None
+    try:
+        while True:
+            step = script.send(answer)
+            answer = None
+            if isinstance(step, Pause):
+                waits.append(step.seconds)
+                now[0] += step.seconds
+            else:
+                beats += 1
+                answer = s.HeartbeatResponse(lease_ttl={"seconds": 60}, leases=held)
+    except StopIteration:
+        pass
+    # A third of the lease's minute; the first is due at once, for nothing was heard yet.
+    assert (sum(waits), max(waits), beats) == (45.0, 20.0, 3)

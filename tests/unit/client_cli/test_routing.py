@@ -10,6 +10,7 @@ from fleetd_client import stubs as s
 from fleetd_client.cli import exit_codes
 from fleetd_client.cli.needs import needs_of
 from fleetd_client.cli.output import Column, fitted
+from fleetd_client.cli.route_columns import ranked
 from tests.unit.client_cli.router import plan, serving
 
 
@@ -59,6 +60,22 @@ def test_explain_shows_every_instance_with_its_score_or_what_removed_it(router):
     (request,) = router.asked
     assert (request.trace, request.dry_run, request.title) == (True, True, "Fix the form")
     assert (list(request.requirements.prefer), request.requirements.min_ctx) == (["local"], 4096)
+
+
+def test_the_chain_comes_first_in_its_order_and_the_others_by_score():
+    """R4: an override, or DEGRADED after READY, puts a lower score first."""
+    order = ["b", "d", "c", "a", "e"]
+    found = s.RoutePlan(
+        selected="b",
+        fallback=["d"],
+        trace=[
+            s.CandidateTrace(instance=one, raw_score=raw)
+            for one, raw in (("e", 0.1), ("a", 0.3), ("d", 0.2), ("c", 0.5), ("b", 0.0))
+        ],
+    )
+    assert [(one.trace.instance, one.place) for one in ranked(found)] == list(
+        zip(order, (1, 2, 0, 0, 0), strict=True)
+    )
 
 
 def test_explain_counts_what_its_trace_left_out(router):
