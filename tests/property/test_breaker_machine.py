@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fleetd.core.breaker import Breaker, BreakerKind, BreakerRules, BreakerState, Change
+from fleetd.core.breaker import WINDOW_KEPT, Breaker, BreakerKind, BreakerRules, BreakerState, Change
 from fleetd.core.failover import Counts, fault, hits, next_step
 from fleetd.core.instance import Instance, Kind, provider_of
 from fleetd.core.route import StepKind
@@ -74,9 +74,11 @@ class Model:
                 break
             if what == "strike":
                 strikes.append(source)
-        if len(strikes) >= 3 and ("" in strikes or len(set(strikes)) > 1):
+        struck = self.history[-1][1] == "strike"
+        if struck and len(strikes) >= 3 and ("" in strikes or len(set(strikes)) > 1):
             return True
-        calls = [(what, source) for at, what, source in self.history[self.lost :] if now - at < 60_000]
+        recent = [(what, source) for at, what, source in self.history[self.lost :] if now - at < 60_000]
+        calls = recent[-WINDOW_KEPT:]
         failed = [source for what, source in calls if what != "ok"]
         return len(calls) >= 10 and len(failed) * 2 > len(calls) and ("" in failed or len(set(failed)) > 1)
 
