@@ -215,7 +215,6 @@ class Breaker:
         self.retry_at = 0
         self.forced = False
         self.epoch += 1
-        self._forget()
         return Change.CLOSED
 
     def _remember(self, now: int, failed: str | None, rules: BreakerRules) -> None:
