@@ -18,6 +18,7 @@ from fleetd_client.cli import exit_codes
 from fleetd_client.cli.columns import DEAD_LETTER, EVENT, TASK
 from fleetd_client.cli.doctor import Reading, examine
 from fleetd_client.cli.failure import exit_code, explain
+from fleetd_client.cli.figures import QUEUE, queue_rows
 from fleetd_client.cli.flags import pairs
 from fleetd_client.cli.fleet_agent import app as agent_app
 from fleetd_client.cli.fleetctl import app
@@ -26,7 +27,15 @@ from fleetd_client.cli.output import Format, Printer
 from fleetd_client.cli.record import record
 from fleetd_client.cli.times import length, parse_moment, parse_span, since
 from fleetd_client.errors import LeaseLost
-from fleetd_client.stubs import DeadLetter, Event, GetAgentLoadResponse, GetStatusResponse, Task, TaskStatus
+from fleetd_client.stubs import (
+    DeadLetter,
+    Event,
+    GetAgentLoadResponse,
+    GetQueueStatusResponse,
+    GetStatusResponse,
+    Task,
+    TaskStatus,
+)
 
 NOW = 1_800_000_000.0
 
@@ -228,6 +237,31 @@ def test_a_list_without_end_is_printed_row_by_row():
 
     assert len(printed(Format.TABLE, act).splitlines()) == 3
     assert [json.loads(line)["seq"] for line in printed(Format.JSON, act).splitlines()] == [1, 2]
+
+
+def test_what_happened_ever_is_not_taken_for_what_is_there_now():
+    """D7: the only dead letter was replayed; none is there now."""
+    figures = {"pending": 2, "running": 1, "submitted": 5, "dead_letter": 1}
+    wait = {"average_wait": Duration(seconds=2)}
+    answer = GetQueueStatusResponse(
+        all=figures | wait, last_hour={"pending": 2, "running": 1}, oldest_wait=Duration(seconds=30)
+    )
+    text = printed(Format.TABLE, lambda printer: printer.many(queue_rows(answer), QUEUE))
+    assert text.splitlines() == [
+        "TASKS              NOW  LAST HOUR  EVER",
+        "pending              2",
+        "assigned             0",
+        "running              1",
+        "blocked              0",
+        "oldest_wait        30s",
+        "submitted                       0     5",
+        "completed                       0     0",
+        "failed                          0     0",
+        "cancelled                       0     0",
+        "dead_lettered                   0     1",
+        "average_wait                    -  2.0s",
+        "average_execution               -     -",
+    ]
 
 
 def test_errors_are_one_line_with_reason_and_remedy_and_fields_one_a_line():
