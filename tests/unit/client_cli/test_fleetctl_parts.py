@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fleet.v1.health_pb2 import DaemonState
 from fleetd_client import InvalidArgument, NotFound, Overloaded, Unavailable
 from fleetd_client.cli import exit_codes
-from fleetd_client.cli.columns import DEAD_LETTER, EVENT, TASK
+from fleetd_client.cli.columns import DEAD_LETTER, EVENT, QUEUE_LIMITS, TASK
 from fleetd_client.cli.doctor import Reading, examine
 from fleetd_client.cli.failure import exit_code, explain
 from fleetd_client.cli.figures import QUEUE, queue_rows
@@ -33,6 +33,7 @@ from fleetd_client.stubs import (
     GetAgentLoadResponse,
     GetQueueStatusResponse,
     GetStatusResponse,
+    QueueLimits,
     Task,
     TaskStatus,
 )
@@ -237,6 +238,27 @@ def test_a_list_without_end_is_printed_row_by_row():
 
     assert len(printed(Format.TABLE, act).splitlines()) == 3
     assert [json.loads(line)["seq"] for line in printed(Format.JSON, act).splitlines()] == [1, 2]
+
+
+def test_a_capability_shows_no_weight_for_only_orgs_have_one():
+    """D10."""
+    rules = {
+        "ORG": QueueLimits(kind="QUEUE_KIND_ORG", name="acme", weight=1, pending=2),
+        "CAPABILITY": QueueLimits(kind="QUEUE_KIND_CAPABILITY", name="gpu", weight=1, paused=True),
+    }
+    shown = {
+        kind: printed(Format.TABLE, lambda it, rule=rule: it.one(rule, QUEUE_LIMITS))
+        for kind, rule in rules.items()
+    }
+    words = {kind: [line.split() for line in text.splitlines()] for kind, text in shown.items()}
+    assert ["WEIGHT", "1"] in words["ORG"]
+    assert ["PENDING", "2"] in words["ORG"]
+    assert words["CAPABILITY"] == [
+        ["KIND", "CAPABILITY"],
+        ["NAME", "gpu"],
+        ["RUNNING", "0"],
+        ["PAUSED", "PAUSED"],
+    ]
 
 
 def test_what_happened_ever_is_not_taken_for_what_is_there_now():
