@@ -22,7 +22,7 @@ async def play(scene: Scene) -> None:
     client = scene.client
     await client.set_queue_limits("ORG", "acme", weight=WEIGHTS["acme"], reason="it pays for more")
     scene.orders.append(Order("SetQueueLimits", "org:acme", f"weight={WEIGHTS['acme']}: it pays for more"))
-    scene.did("SetQueueLimits", "org acme gets weight 3, beta keeps its 1: it pays for more")
+    scene.did("SetQueueLimits", "acme gets weight 3, beta keeps 1: it pays for more")
     letters = [
         task(f"letter {number} of {org}", org_id=org, capabilities=["letters"], input=f"customer {number}")
         for org in WEIGHTS
