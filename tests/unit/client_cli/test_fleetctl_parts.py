@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 import typer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from typer.testing import CliRunner
 
 from fleet.v1.health_pb2 import DaemonState
 from fleetd_client import InvalidArgument, NotFound, Overloaded, Unavailable
@@ -372,8 +375,39 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(status, check, outcome):
     assert found.remedy
 
 
+CALL = """
+import sys
+from fleetd_client.cli.fleetctl import app
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    print(end.code, *sys.modules)
+"""
+
+
+def test_a_call_imports_nothing_that_only_others_need(tmp_path):
+    """S2: other commands' modules, and what draws tables and bars, take as long as the call itself."""
+    arguments = ("--server", f"unix:{tmp_path}/none", "-o", "json", "status")
+    ended = subprocess.run(
+        [sys.executable, "-c", CALL, *arguments], capture_output=True, text=True, check=True
+    )
+    code, *modules = ended.stdout.split()
+    assert int(code) == exit_codes.UNAVAILABLE
+    assert "fleetd_client.cli.figures" in modules
+    others = ("rich", "fleetd_client.cli.tasks", "fleetd_client.cli.doctor", "fleetd_client.cli.route")
+    assert not set(others) & set(modules)
+
+
+def test_a_wrong_command_is_told_the_right_one():
+    """S3: also one whose module was not imported yet."""
+    ended = CliRunner().invoke(app, ["breaker", "list"])
+    assert ended.exit_code == exit_codes.USAGE
+    assert "'breakers'" in ended.stderr
+
+
 def commands(group, path=()):
-    for name, one in group.commands.items():
+    for name in group.list_commands(None):
+        one = group.get_command(None, name)
         if hasattr(one, "commands"):
             yield from commands(one, (*path, name))
         else:
