@@ -99,7 +99,7 @@ def _delayed(task: Task, around: Surroundings) -> list[Reason]:
     wait = task.run_at - around.now
     numbers = {"run_at": task.run_at, "milliseconds": wait, "attempt": task.attempt}
     if task.attempt:
-        text = f"attempt {task.attempt} of {task.max_attempts} failed ({task.error_code}); the next one is due in {_span(wait)}"
+        text = f"attempt {task.attempt} of {task.max_attempts} failed ({task.error_code}); the next is due in {_span(wait)}"
         return [Reason("RETRY_BACKOFF", text, {**numbers, "max_attempts": task.max_attempts})]
     return [Reason("DELAYED", f"it is delayed for another {_span(wait)}", numbers)]
 

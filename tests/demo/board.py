@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from screen import Screen, verdict
+from screen import GAP, MARK_WIDTH, Screen, verdict
 
 STYLES = {
     "PENDING": "dim",
@@ -23,6 +23,8 @@ STYLES = {
     "DEAD_LETTER": "red",
 }
 ENDS = frozenset({"COMPLETED", "FAILED", "CANCELLED", "DEAD_LETTER"})
+# Seconds with one decimal, up to some minutes.
+TOOK_WIDTH = 5
 # Of what happened, so many lines are shown below the table.
 HAPPENINGS = 6
 
@@ -82,22 +84,33 @@ class Board:
             self.tell(f"   {row.title:<28} {what}")
 
     def summary(self, verdicts: Sequence[Verdict]) -> None:
-        """The last table."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("", width=2)
-        table.add_column("job", no_wrap=True)
+        """The last table; its notes stand behind the rows where all of them fit there, else below their jobs."""
+        titles = max(len(one.title) for one in verdicts)
+        table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+        table.add_column("", width=MARK_WIDTH)
+        table.add_column("job", min_width=titles)
         table.add_column("ended", no_wrap=True)
-        table.add_column("took", width=5, justify="right")
+        table.add_column("took", width=TOOK_WIDTH, justify="right")
         table.add_column("run by", no_wrap=True)
-        table.add_column("", style="dim")
+        table.add_column("")
+        taken = (
+            MARK_WIDTH
+            + titles
+            + max(len(one.status) for one in verdicts)
+            + TOOK_WIDTH
+            + max(len(one.agents) for one in verdicts)
+            + 5 * GAP
+        )
+        behind = taken + max(len(one.problem or one.note) for one in verdicts) <= self._screen.width
         for one in verdicts:
+            note = Text(one.problem, "bold red") if one.problem else Text(one.note, "dim")
             table.add_row(
                 verdict(one.problem),
-                one.title,
+                one.title if behind or not note else Text(f"{one.title}\n  ").append_text(note),
                 Text(one.status, STYLES.get(one.status, "")),
                 f"{one.took:.1f}s",
                 one.agents,
-                Text(one.problem, "bold red") if one.problem else one.note,
+                note if behind else "",
             )
         self._screen.text("")
         self._screen.show(table)

@@ -27,7 +27,7 @@ async def play(scene: Scene) -> None:
         max_attempts=2,
         retry_policy=RetryPolicy(initial_backoff=duration(BACKOFF_SECONDS), jitter=0.0),
     )
-    scene.did("SubmitTask", "words of report.txt, a file that is not there; two attempts")
+    scene.did("SubmitTask", "words of report.txt, which is not there; two attempts")
     await scene.happened("TASK_RETRY_SCHEDULED", task_id=failing.id)
     scene.explained(await client.explain(failing.id), "RETRY_BACKOFF", attempt=1, max_attempts=2)
 

@@ -25,7 +25,7 @@ async def play(scene: Scene) -> None:
 
     await scene.stage.start_agent("clerk")
     await scene.happened("AGENT_REGISTERED", agent_id="clerk")
-    scene.did("+ agent clerk", "a Python program that has letters and runs one task at a time")
+    scene.did("+ agent clerk", "a Python program that has letters, one task at a time")
     scene.explained(await client.explain(waiting.id), "ORG_PAUSED")
 
     await client.resume_queue("ORG", "globex", reason="it has paid")

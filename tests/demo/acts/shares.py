@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from rich.table import Table
 from rich.text import Text
-from scene import Scene
+from scene import Order, Scene
 from screen import GAP, MARK_WIDTH, WHAT_WIDTH, Screen
 
 from fleet.v1.task_pb2 import TaskStatus
@@ -21,9 +21,8 @@ WAIT_SECONDS = 20.0
 async def play(scene: Scene) -> None:
     client = scene.client
     await client.set_queue_limits("ORG", "acme", weight=WEIGHTS["acme"], reason="it pays for more")
-    scene.ordered(
-        "SetQueueLimits", "org:acme", "org acme gets weight 3, beta keeps its 1", "it pays for more"
-    )
+    scene.orders.append(Order("SetQueueLimits", "org:acme", f"weight={WEIGHTS['acme']}: it pays for more"))
+    scene.did("SetQueueLimits", "acme gets weight 3, beta keeps 1: it pays for more")
     letters = [
         task(f"letter {number} of {org}", org_id=org, capabilities=["letters"], input=f"customer {number}")
         for org in WEIGHTS

@@ -189,11 +189,31 @@ async def test_every_act_of_an_operator_leaves_its_line_even_when_it_is_refused(
             await port(name, **fields, **({"reason": reason} if reason else {}), call=Call(actor="ada"))
         await port("RegisterAgent", agent={"agent_id": "agent-1"})
     lines = (await port("ListAudits")).lines
+    written = f"weight=2: {reason}" if name == "SetQueueLimits" else reason
     assert [(line.actor, line.action, line.target, line.reason) for line in lines] == [
-        ("ada", name, target, reason)
+        ("ada", name, target, written)
     ] * 2
     assert lines[0].id > lines[1].id
     assert lines[0].time.ToMilliseconds() == port.clock.wall()
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"weight": 2.5}, "weight=2.5"),
+        ({"max_pending": 0, "reason": "no more: it paid"}, "max_pending=0: no more: it paid"),
+        (
+            {"max_running": 1_000_000, "weight": 3, "max_pending": 9},
+            "weight=3, max_running=1000000, max_pending=9",
+        ),
+        ({"weight": 1, "reason": "x" * 1_000}, "weight=1: " + "x" * 1_000),
+    ],
+)
+async def test_a_line_of_the_audit_log_says_what_was_set(port, fields, reason):
+    """F5, D10: the target stays what lines are filtered by."""
+    await port("SetQueueLimits", kind=ORG, name="acme", **fields)
+    (line,) = (await port("ListAudits", target="org:acme")).lines
+    assert line.reason == reason
 
 
 @pytest.mark.parametrize("name", ["CancelTasks", "ReplayDeadLetters", "DiscardDeadLetters", "DrainAgents"])

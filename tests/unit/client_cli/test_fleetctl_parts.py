@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
 import typer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from typer.testing import CliRunner
 
 from fleet.v1.health_pb2 import DaemonState
 from fleetd_client import InvalidArgument, NotFound, Overloaded, Unavailable
 from fleetd_client.cli import exit_codes
-from fleetd_client.cli.columns import DEAD_LETTER, EVENT, TASK
+from fleetd_client.cli.columns import DEAD_LETTER, EVENT, QUEUE_LIMITS, TASK
 from fleetd_client.cli.doctor import Reading, examine
 from fleetd_client.cli.failure import exit_code, explain
+from fleetd_client.cli.figures import QUEUE, queue_rows
 from fleetd_client.cli.flags import pairs
 from fleetd_client.cli.fleet_agent import app as agent_app
 from fleetd_client.cli.fleetctl import app
@@ -26,7 +30,16 @@ from fleetd_client.cli.output import Format, Printer
 from fleetd_client.cli.record import record
 from fleetd_client.cli.times import length, parse_moment, parse_span, since
 from fleetd_client.errors import LeaseLost
-from fleetd_client.stubs import DeadLetter, Event, GetAgentLoadResponse, GetStatusResponse, Task, TaskStatus
+from fleetd_client.stubs import (
+    DeadLetter,
+    Event,
+    GetAgentLoadResponse,
+    GetQueueStatusResponse,
+    GetStatusResponse,
+    QueueLimits,
+    Task,
+    TaskStatus,
+)
 
 NOW = 1_800_000_000.0
 
@@ -230,6 +243,52 @@ def test_a_list_without_end_is_printed_row_by_row():
     assert [json.loads(line)["seq"] for line in printed(Format.JSON, act).splitlines()] == [1, 2]
 
 
+def test_a_capability_shows_no_weight_for_only_orgs_have_one():
+    """D10."""
+    rules = {
+        "ORG": QueueLimits(kind="QUEUE_KIND_ORG", name="acme", weight=1, pending=2),
+        "CAPABILITY": QueueLimits(kind="QUEUE_KIND_CAPABILITY", name="gpu", weight=1, paused=True),
+    }
+    shown = {
+        kind: printed(Format.TABLE, lambda it, rule=rule: it.one(rule, QUEUE_LIMITS))
+        for kind, rule in rules.items()
+    }
+    words = {kind: [line.split() for line in text.splitlines()] for kind, text in shown.items()}
+    assert ["WEIGHT", "1"] in words["ORG"]
+    assert ["PENDING", "2"] in words["ORG"]
+    assert words["CAPABILITY"] == [
+        ["KIND", "CAPABILITY"],
+        ["NAME", "gpu"],
+        ["RUNNING", "0"],
+        ["PAUSED", "PAUSED"],
+    ]
+
+
+def test_what_happened_ever_is_not_taken_for_what_is_there_now():
+    """D7: the only dead letter was replayed; none is there now."""
+    figures = {"pending": 2, "running": 1, "submitted": 5, "dead_letter": 1}
+    wait = {"average_wait": Duration(seconds=2)}
+    answer = GetQueueStatusResponse(
+        all=figures | wait, last_hour={"pending": 2, "running": 1}, oldest_wait=Duration(seconds=30)
+    )
+    text = printed(Format.TABLE, lambda printer: printer.many(queue_rows(answer), QUEUE))
+    assert text.splitlines() == [
+        "TASKS              NOW  LAST HOUR  EVER",
+        "pending              2",
+        "assigned             0",
+        "running              1",
+        "blocked              0",
+        "oldest_wait        30s",
+        "submitted                       0     5",
+        "completed                       0     0",
+        "failed                          0     0",
+        "cancelled                       0     0",
+        "dead_lettered                   0     1",
+        "average_wait                    -  2.0s",
+        "average_execution               -     -",
+    ]
+
+
 def test_errors_are_one_line_with_reason_and_remedy_and_fields_one_a_line():
     """S3."""
     assert explain(NotFound("TASK_NOT_FOUND", "there is no task 'x'"), "S") == [
@@ -316,8 +375,39 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(status, check, outcome):
     assert found.remedy
 
 
+CALL = """
+import sys
+from fleetd_client.cli.fleetctl import app
+try:
+    app(sys.argv[1:])
+except SystemExit as end:
+    print(end.code, *sys.modules)
+"""
+
+
+def test_a_call_imports_nothing_that_only_others_need(tmp_path):
+    """S2: other commands' modules, and what draws tables and bars, take as long as the call itself."""
+    arguments = ("--server", f"unix:{tmp_path}/none", "-o", "json", "status")
+    ended = subprocess.run(
+        [sys.executable, "-c", CALL, *arguments], capture_output=True, text=True, check=True
+    )
+    code, *modules = ended.stdout.split()
+    assert int(code) == exit_codes.UNAVAILABLE
+    assert "fleetd_client.cli.figures" in modules
+    others = ("rich", "fleetd_client.cli.tasks", "fleetd_client.cli.doctor", "fleetd_client.cli.route")
+    assert not set(others) & set(modules)
+
+
+def test_a_wrong_command_is_told_the_right_one():
+    """S3: also one whose module was not imported yet."""
+    ended = CliRunner().invoke(app, ["breaker", "list"])
+    assert ended.exit_code == exit_codes.USAGE
+    assert "'breakers'" in ended.stderr
+
+
 def commands(group, path=()):
-    for name, one in group.commands.items():
+    for name in group.list_commands(None):
+        one = group.get_command(None, name)
         if hasattr(one, "commands"):
             yield from commands(one, (*path, name))
         else:

@@ -9,8 +9,9 @@ import pytest
 from fleetd_client import stubs as s
 from fleetd_client.cli import exit_codes
 from fleetd_client.cli.needs import needs_of
-from fleetd_client.cli.output import Column, fitted
+from fleetd_client.cli.output import Column
 from fleetd_client.cli.route_columns import ranked
+from fleetd_client.cli.tables import fitted
 from tests.unit.client_cli.router import plan, serving
 
 

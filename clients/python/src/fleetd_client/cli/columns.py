@@ -159,8 +159,8 @@ QUEUE_LIMITS = (
     Column("KIND", lambda limits, _: name(s.QueueKind, "QUEUE_KIND", limits.kind)),
     Column("NAME", _field("name")),
     Column("RUNNING", lambda limits, _: _of(limits.running, limits.max_running), right=True),
-    Column("PENDING", lambda limits, _: _pending(limits), right=True),
-    Column("WEIGHT", lambda limits, _: f"{limits.weight:g}", right=True),
+    Column("PENDING", lambda limits, _: _of_org(limits, _of(limits.pending, limits.max_pending)), right=True),
+    Column("WEIGHT", lambda limits, _: _of_org(limits, f"{limits.weight:g}"), right=True),
     Column("PAUSED", lambda limits, _: "PAUSED" if limits.paused else ""),
     Column("WHY", _field("reason"), free=True),
 )
@@ -192,9 +192,9 @@ def _of(number: int, limit: int) -> str:
     return f"{number}/{limit}" if limit else str(number)
 
 
-def _pending(limits: Any) -> str:
-    """Waiting tasks; capabilities do not count them."""
-    return _of(limits.pending, limits.max_pending) if limits.kind == s.QueueKind.QUEUE_KIND_ORG else ""
+def _of_org(limits: Any, text: str) -> str:
+    """What only orgs have: capabilities neither count waiting tasks nor share by weight."""
+    return text if limits.kind == s.QueueKind.QUEUE_KIND_ORG else ""
 
 
 def _checkpoint(task: Any) -> str:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
-from fleet.v1.health_pb2 import DaemonState, GetStatusResponse, QueueFigures
+from fleet.v1.health_pb2 import DaemonState, GetQueueStatusResponse, GetStatusResponse, QueueFigures
 from fleetd_client.cli.invocation import Invocation, command
 from fleetd_client.cli.output import Column
 from fleetd_client.cli.times import length, since
 from fleetd_client.words import name
 
-COUNTS = (
-    "submitted",
-    "pending",
-    "assigned",
-    "running",
-    "blocked",
-    "completed",
-    "failed",
-    "cancelled",
-    "dead_letter",
-)
+# Where tasks are, and what happened to them: a dead letter that was replayed is none now, and was one for ever.
+PLACES = ("pending", "assigned", "running", "blocked")
+HAPPENINGS = {
+    "submitted": "submitted",
+    "completed": "completed",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "dead_letter": "dead_lettered",
+}
 MEANS = ("average_wait", "average_execution")
 
 QUEUE = (
     Column("TASKS", lambda row, _: str(row["tasks"])),
-    Column("IN ALL", lambda row, _: str(row["all"]), right=True),
-    Column("LAST HOUR", lambda row, _: str(row["lastHour"]), right=True),
+    Column("NOW", lambda row, _: str(row.get("now", "")), right=True),
+    Column("LAST HOUR", lambda row, _: str(row.get("lastHour", "")), right=True),
+    Column("EVER", lambda row, _: str(row.get("ever", "")), right=True),
 )
 
 STATUS = (
@@ -58,17 +59,22 @@ async def queue(run: Invocation) -> None:
     if not run.printer.for_people:
         run.printer.one(answer, ())
         return
-    rows = [
-        {"tasks": field, "all": getattr(answer.all, field), "lastHour": getattr(answer.last_hour, field)}
-        for field in COUNTS
-    ]
+    run.printer.many(queue_rows(answer), QUEUE)
+
+
+def queue_rows(answer: GetQueueStatusResponse) -> list[dict[str, Any]]:
+    """The rows for QUEUE: how things stand first, then what happened."""
+    rows: list[dict[str, Any]] = [{"tasks": field, "now": getattr(answer.all, field)} for field in PLACES]
+    if answer.HasField("oldest_wait"):
+        rows.append({"tasks": "oldest_wait", "now": length(answer.oldest_wait)})
     rows += [
-        {"tasks": field, "all": _mean(answer.all, field), "lastHour": _mean(answer.last_hour, field)}
+        {"tasks": word, "lastHour": getattr(answer.last_hour, field), "ever": getattr(answer.all, field)}
+        for field, word in HAPPENINGS.items()
+    ]
+    return rows + [
+        {"tasks": field, "lastHour": _mean(answer.last_hour, field), "ever": _mean(answer.all, field)}
         for field in MEANS
     ]
-    if answer.HasField("oldest_wait"):
-        rows.append({"tasks": "oldest_wait", "all": length(answer.oldest_wait), "lastHour": ""})
-    run.printer.many(rows, QUEUE)
 
 
 async def status(run: Invocation) -> None:

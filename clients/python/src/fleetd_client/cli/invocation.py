@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Concatenate, ParamSpec
 
 import typer
-from rich.console import Console
 
 from fleetd_client.channel import DEFAULT_ADDRESS
 from fleetd_client.cli import exit_codes
 from fleetd_client.cli.failure import exit_code, explain
 from fleetd_client.cli.flags import span
+from fleetd_client.cli.narrator import Narrator
 from fleetd_client.cli.output import Format, Printer
 from fleetd_client.client import DEFAULT_TIMEOUT, FleetClient
 from fleetd_client.errors import FleetError
@@ -73,11 +73,11 @@ class Invocation:
     server: str
     client: FleetClient
     printer: Printer
-    narrator: Console
+    narrator: Narrator
 
     def say(self, text: str) -> None:
         """A line for people, on stderr."""
-        self.narrator.print(text, soft_wrap=True)
+        self.narrator.say(text)
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Command[P]], Command[P]]:
@@ -120,7 +120,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Command[P]], Command[P]]:
 def perform(options: Options, work: Callable[[Invocation], Coroutine[Any, Any, int | None]]) -> int:
     """Do the work of a command and turn however it ends into an exit code; nobody is shown a traceback."""
     server = options.server or os.environ.get("FLEETCTL_SERVER") or DEFAULT_ADDRESS
-    narrator = Console(stderr=True, no_color=options.no_color or None, highlight=False, markup=False)
+    narrator = Narrator(color=not options.no_color)
     printer = Printer(options.output or Format.TABLE, sys.stdout, color=not options.no_color)
 
     async def whole() -> int | None:
@@ -132,7 +132,7 @@ def perform(options: Options, work: Callable[[Invocation], Coroutine[Any, Any, i
         return asyncio.run(whole()) or exit_codes.OK
     except FleetError as error:
         for line in explain(error, server):
-            narrator.print(f"fleetctl: {line}" if not line.startswith(" ") else line, soft_wrap=True)
+            narrator.say(f"fleetctl: {line}" if not line.startswith(" ") else line)
         return exit_code(error)
     except (typer.BadParameter, typer.Abort, typer.Exit):
         raise
@@ -145,7 +145,5 @@ def perform(options: Options, work: Callable[[Invocation], Coroutine[Any, Any, i
     except Exception as error:
         if "FLEETCTL_TRACEBACK" in os.environ:
             raise
-        narrator.print(
-            f"fleetctl: {type(error).__name__}: {error}; FLEETCTL_TRACEBACK=1 shows where", soft_wrap=True
-        )
+        narrator.say(f"fleetctl: {type(error).__name__}: {error}; FLEETCTL_TRACEBACK=1 shows where")
         return exit_codes.ERROR

@@ -22,7 +22,7 @@ from fleetd_client.cli.flags import (
     task_match,
 )
 from fleetd_client.cli.invocation import Invocation, command
-from fleetd_client.cli.waiting import ENDS, shown_on, wait_for
+from fleetd_client.cli.waiting import ENDS, shown_by, wait_for
 from fleetd_client.payload import content
 from fleetd_client.stubs import TaskStatus
 
@@ -161,7 +161,7 @@ async def print_results(
     run: Invocation, task_ids: list[str], limit: float | None, *, quiet: bool, results: bool = True
 ) -> int:
     """Wait, with the progress shown unless quiet, print the results if asked, and say by the exit code how it went."""
-    around, show = shown_on(run.narrator, quiet=quiet)
+    around, show = shown_by(run.narrator, quiet=quiet)
     with around:
         ended = await wait_for(run.client, task_ids, limit, show)
     if results:

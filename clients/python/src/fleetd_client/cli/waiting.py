@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
 from fleetd_client.cli.columns import status
+from fleetd_client.cli.narrator import Narrator
 from fleetd_client.cli.output import one_line
 from fleetd_client.client import FleetClient
 from fleetd_client.errors import DeadlineExceeded
@@ -27,8 +25,6 @@ ENDS = frozenset(
 )
 # One call a second brings the progress of all tasks; the end of one comes at once, whatever is left of the second.
 LOOK_SECONDS = 1.0
-# More bars than a window has lines only flicker.
-MOST_BARS = 15
 
 
 class Show(Protocol):
@@ -59,33 +55,11 @@ async def wait_for(
             raise DeadlineExceeded("WAIT_TIMEOUT", message)
 
 
-class Bars:
-    """A bar for each task on a terminal."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bars: dict[str, TaskID] = {}
-
-    def take(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            if task.id not in self._bars and len(self._bars) < MOST_BARS:
-                self._bars[task.id] = self._progress.add_task(
-                    one_line(task.title)[:40], total=100, message=""
-                )
-            if task.id in self._bars:
-                self._progress.update(
-                    self._bars[task.id],
-                    completed=task.progress,
-                    description=f"{one_line(task.title)[:40]}  {status(task)}",
-                    message=one_line(task.progress_message),
-                )
-
-
 class Lines:
     """A line whenever a task moved, where there is no terminal."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, narrator: Narrator) -> None:
+        self._narrator = narrator
         self._last: dict[str, tuple[Any, ...]] = {}
 
     def take(self, tasks: Sequence[Task]) -> None:
@@ -94,7 +68,7 @@ class Lines:
             if self._last.get(task.id) != seen:
                 self._last[task.id] = seen
                 line = f"{task.id} {status(task)} {task.progress}% {one_line(task.progress_message)}"
-                self._console.print(line.rstrip(), soft_wrap=True)
+                self._narrator.say(line.rstrip())
 
 
 class Silence:
@@ -104,19 +78,13 @@ class Silence:
         return
 
 
-def shown_on(console: Console, *, quiet: bool = False) -> tuple[AbstractContextManager[object], Show]:
-    """What to enter around the waiting, and what to show on: bars on a terminal, lines elsewhere, nothing when quiet."""
+def shown_by(narrator: Narrator, *, quiet: bool = False) -> tuple[AbstractContextManager[object], Show]:
+    """What to enter around the waiting, and what to show with: bars on a terminal, lines elsewhere, nothing when quiet."""
     if quiet:
         return nullcontext(), Silence()
-    if not console.is_terminal:
-        return nullcontext(), Lines(console)
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[message]}", style="dim", markup=False),
-        console=console,
-        transient=True,
-    )
+    if not narrator.at_terminal:
+        return nullcontext(), Lines(narrator)
+    from fleetd_client.cli.bars import Bars, progress_bars  # noqa: PLC0415 - rich takes time that a log need not spend
+
+    progress = progress_bars(color=narrator.color)
     return progress, Bars(progress)
