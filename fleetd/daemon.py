@@ -50,6 +50,10 @@ def serve(config: Config) -> int:
     """Run the daemon until it is told to stop. Returns an exit code (fleetd.exit_codes)."""
     configure(config.log.level, config.log.format)
     log = structlog.get_logger()
+    for key in without_effect(config):
+        log.warning(
+            "setting_without_effect", key=key, message="this version checks it and does not use it yet"
+        )
     lock = DataDirLock(config.data.dir)
     try:
         lock.acquire()
@@ -268,6 +272,17 @@ def webhook_options(config: Config) -> WebhookOptions | None:
         attempts=alerts.attempts,
         queue=alerts.queue,
     )
+
+
+def without_effect(config: Config) -> list[str]:
+    """Return the keys that are set for what this version does not do yet: route, and tell a webhook."""
+    set_now = {
+        "router.providers_file": config.router.providers_file,
+        "router.failover_file": config.router.failover_file,
+        "alerts.url": config.alerts.url,
+        "alerts.url_file": config.alerts.url_file,
+    }
+    return [key for key, value in set_now.items() if value]
 
 
 def limits(config: Config) -> Limits:

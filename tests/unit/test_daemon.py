@@ -1,7 +1,7 @@
 """The configuration as the rooms take it."""
 
 from fleetd.config import Config
-from fleetd.daemon import retention
+from fleetd.daemon import retention, without_effect
 from fleetd.engine.retention import RetentionOptions
 
 
@@ -15,3 +15,10 @@ def test_what_is_kept_how_long_is_what_the_configuration_says():
 def test_without_a_configuration_the_rooms_own_defaults_hold():
     """D12."""
     assert retention(Config()) == RetentionOptions()
+
+
+def test_settings_of_what_is_not_done_yet_are_named():
+    """F8, R1: a setting that is silently ignored is worse than one that is unknown."""
+    assert without_effect(Config()) == []
+    given = {"alerts": {"url": "http://127.0.0.1/x"}, "router": {"providers_file": "providers.json"}}
+    assert without_effect(Config.model_validate(given)) == ["router.providers_file", "alerts.url"]
