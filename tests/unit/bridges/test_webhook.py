@@ -17,7 +17,7 @@ from tests.unit.engine.fleet import Fleet
 from tests.unit.probes.server import free_port
 
 NOW = 1_767_225_600_000
-LONG = 10
+LONG = 60.0
 """Seconds after which what did not come will not come."""
 OPENED = Event(EventType.BREAKER_OPENED, NOW, payload={"kind": "PROVIDER", "name": "openai", "reason": "503"})
 CLOSED = Event(EventType.BREAKER_CLOSED, NOW, payload={"kind": "PROVIDER", "name": "openai"})
