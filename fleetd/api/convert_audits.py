@@ -27,7 +27,7 @@ def matching(wanted: Message) -> str:
     return text if len(text) <= TARGET else _cut(text, " …")
 
 
-def changed(request: pb.SetQueueLimitsRequest, given: Sequence[str]) -> str:
+def limits_reason(request: pb.SetQueueLimitsRequest, given: Sequence[str]) -> str:
     """Return the reason of a change of limits: what was set comes first, for the target only says whose they are."""
     what = ", ".join(f"{name}={getattr(request, name)}".removesuffix(".0") for name in given)
     return f"{what}: {request.reason}" if request.reason else what

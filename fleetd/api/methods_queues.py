@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from fleet.v1 import dispatcher_pb2 as pb
 from fleetd.api.calls import Call
-from fleetd.api.convert_audits import audit_line_out, changed
+from fleetd.api.convert_audits import audit_line_out, limits_reason
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.limits import Limits
 from fleetd.api.methods_tasks import REASON
@@ -62,7 +62,7 @@ class QueueMethods:
             max_pending = fields.number("max_pending", request.max_pending, 0, MOST)
         fields.check()
         act = SetLimits(key, weight, max_running, max_pending)
-        why = changed(request, given)
+        why = limits_reason(request, given)
         await self._engine.execute(Audited(act, call.actor, "SetQueueLimits", _target(key), why))
         return _limits_out(self._engine.gates.gate(key))
 

@@ -12,13 +12,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import httpx
 
 from fleetd.clock import Clock
 from fleetd.core.alert import DEAD_LETTERS, WATCHED, Alert, alert_of, body, dead_letters_alert
 from fleetd.core.event import Event, EventFilter
+from fleetd.engine.engine import Log
 from fleetd.engine.feed import Feed, Subscription
 
 Sleep = Callable[[float], Awaitable[object]]
@@ -29,16 +29,6 @@ AGAIN = frozenset({408, 425, 429})
 """Statuses below 500 that another attempt may mend; of the others the request itself is bad."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds before the second attempt, doubled with each, and at most."""
-
-
-class Log(Protocol):
-    """The part of a structlog logger the webhook uses."""
-
-    def info(self, event: str, **fields: Any) -> Any: ...
-
-    def warning(self, event: str, **fields: Any) -> Any: ...
-
-    def error(self, event: str, **fields: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class BreakerView(NamedTuple):
     epoch: int = 0
 
 
+NEVER_STRUCK = BreakerView()
+BreakerKey = tuple[BreakerKind, str]
+
+
 class Change(IntEnum):
     """What became of a breaker."""
 

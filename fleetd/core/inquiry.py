@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from fleetd.core.breaker import BreakerKind, BreakerState
+from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerState
 from fleetd.core.index import Index
 from fleetd.core.load import Load
-from fleetd.core.registry import BreakerKey, Registry
+from fleetd.core.registry import Registry
 from fleetd.core.route import Requirements
 
 KINDS = {"provider": BreakerKind.PROVIDER, "instance": BreakerKind.INSTANCE}

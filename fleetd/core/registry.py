@@ -5,13 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 
-from fleetd.core.breaker import BreakerKind, BreakerState, BreakerView
+from fleetd.core.breaker import NEVER_STRUCK, BreakerKey, BreakerKind, BreakerState, BreakerView
 from fleetd.core.conditions import Conditions
 from fleetd.core.index import Index
 from fleetd.core.instance import Condition, Instance
 
-BreakerKey = tuple[BreakerKind, str]
-CLOSED = BreakerView()
 ALIKE = 0.4
 """Share of letters two names must have in common, for one to be taken as a slip of the other."""
 
@@ -53,7 +51,7 @@ class Registry:
 
     def breaker(self, kind: BreakerKind, name: str) -> BreakerView:
         """Return a breaker; closed when it was never struck."""
-        return self._breakers.get((kind, name), CLOSED)
+        return self._breakers.get((kind, name), NEVER_STRUCK)
 
     def breakers(self, state: BreakerState) -> list[tuple[BreakerKey, BreakerView]]:
         """Return the breakers that are in a state."""

@@ -146,15 +146,19 @@ def _read(ledger: Ledger, lane: Lane, reading: _Reading) -> Script[None]:
 
 def _with_parts(ledger: Ledger, given: list[tuple[Task, str]]) -> Script[list[Claimed]]:
     """Add what is delivered with the leases: of new tasks it is at hand, of others it is read, less what this transaction changes."""
+    if not given:
+        return []
     changes = ledger.changes
-    found = {item.task.seq: TaskParts(item.spec, item.input, None) for item in changes.new_tasks}
-    wanted = [task.seq for task, _ in given if task.seq not in found]
-    if wanted:
-        stored: dict[int, TaskParts] = yield Parts(wanted)
-        for seq, parts in stored.items():
-            found[seq] = TaskParts(
-                changes.specs.get(seq, parts.spec),
-                parts.input,
-                changes.checkpoints.get(seq, parts.checkpoint),
-            )
+    new = {item.task.seq: item for item in changes.new_tasks}
+    wanted = [task.seq for task, _ in given if task.seq not in new]
+    stored: dict[int, TaskParts] = (yield Parts(wanted)) if wanted else {}
+    found = {
+        seq: TaskParts(
+            changes.specs.get(seq, parts.spec), parts.input, changes.checkpoints.get(seq, parts.checkpoint)
+        )
+        for seq, parts in stored.items()
+    }
+    for task, _ in given:
+        if task.seq in new:
+            found[task.seq] = TaskParts(new[task.seq].spec, new[task.seq].input, None)
     return [Claimed(task, agent_id, task.lease_epoch, found[task.seq]) for task, agent_id in given]

@@ -28,6 +28,7 @@ from fleetd.core.limits import Gates
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Spec, Status, Task
+from fleetd.engine import failures
 from fleetd.engine.dispatch import CLAIMS_LIMIT, Claimed
 from fleetd.engine.effects import let_out
 from fleetd.engine.explain import explain_task
@@ -348,9 +349,9 @@ class Engine:
         except StoreFull:
             # Nothing else would look for work again when the store has room and nobody says anything.
             self.sweeper.timers.set(("dispatch", ""), self.clock.now() + RETRY_INTERNAL)
-            self._rollback(batch, Overloaded("STORE_FULL", "the store has no room; nothing was taken", 1_000))
+            self._rollback(batch, failures.full())
         except (StoreBroken, EngineStopped) as error:
-            self._rollback(batch, Unavailable("STORE_BROKEN", "the store cannot be used"))
+            self._rollback(batch, failures.broken())
             raise EngineStopped(str(error)) from error
         except Exception as error:  # noqa: BLE001 - whatever a rule raised: the batch must still be answered
             self._forget()

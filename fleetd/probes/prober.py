@@ -12,23 +12,17 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, Protocol
 
 from fleetd.clock import Clock
 from fleetd.core.instance import Condition, Instance, InstanceState, ProbeKind
 from fleetd.core.probing import Outcome, ProbeResult, ProbeRules, Record, judge
+from fleetd.engine.engine import Log
 from fleetd.probes.asker import Asker
 
 ROUND = 1_000
 """Milliseconds between two looks at the instances: a new one waits no longer for its first probe."""
 
 Sleep = Callable[[float], Awaitable[object]]
-
-
-class Log(Protocol):
-    """The part of a structlog logger the prober uses."""
-
-    def error(self, event: str, **fields: Any) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
