@@ -242,6 +242,7 @@ class Sessions:
             session.given_at.update(old.given_at)
             session.orders.update(old.orders)
             session.demands, session.offers = old.demands, old.offers
+            session.spared_until = old.spared_until
         session.adopted = session.refs()
         self._sessions[session.agent_id] = session
         self._engine.sweeper.timers.set(("session", session.agent_id), session.expires_at)

@@ -144,6 +144,19 @@ async def test_an_agent_whose_stream_is_found_broken_after_it_has_the_full_ttl_t
     assert (await back.say(offer, WordKind.COMPLETE)).result is Result.ACCEPTED
 
 
+async def test_a_hello_that_waited_while_the_daemon_stood_still_takes_nothing_of_the_ttl(watched):
+    """D2: its agent has given that stream up long ago, and its end is found after it."""
+    agent = await watched.agent()
+    await watched.submit()
+    offer = await agent.start()
+    await watched.pass_time(ASLEEP)
+    stale = await watched.agent(held=(ref(offer),))
+    await watched.detach(stale)
+    await live(watched, TTL - 1)
+    back = await watched.agent(held=(ref(offer),))
+    assert (await back.say(offer, WordKind.COMPLETE)).result is Result.ACCEPTED
+
+
 async def test_a_stream_that_breaks_long_after_a_suspension_has_one_interval(watched):
     """D2."""
     agent = await watched.agent()
