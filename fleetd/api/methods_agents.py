@@ -23,7 +23,7 @@ from fleetd.core.attendance import OrderAgent, SetCapabilities, Unregister
 from fleetd.core.audit import Audited, Nothing
 from fleetd.core.limits import closure
 from fleetd.engine.engine import Engine
-from fleetd.engine.sessions import Session
+from fleetd.engine.session import Session
 from fleetd.errors import NotFound
 
 Dated: TypeAlias = pb.DrainAgentRequest | pb.StopAgentRequest | pb.RestartAgentRequest | pb.DrainAgentsRequest

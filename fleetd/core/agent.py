@@ -60,7 +60,6 @@ class Agent:
     The registry row of an agent and of its session. Times in epoch milliseconds, 0 = unset.
 
     A session stands while `session_open`; `session_epoch` grows by one with every new session. `order_id` is "" when no order is pending.
-    `hellos` counts those since the daemon started and is not stored.
     """
 
     spec: AgentSpec
@@ -83,7 +82,6 @@ class Agent:
     incarnation: str = ""
     retired: tuple[str, ...] = ()
     lease_duration: int = 0
-    hellos: int = field(default=0, compare=False)
 
     def copy(self) -> Agent:
         """Return a copy to work on until the transaction commits."""

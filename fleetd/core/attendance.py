@@ -93,7 +93,6 @@ class Attach:
 
     def _open(self, ledger: Ledger, agent: Agent, *, resumed: bool) -> Attached:
         agent.last_heartbeat_at = ledger.now
-        agent.hellos += 1
         agent.lease_duration = self.lease_duration
         agent_id = agent.spec.agent_id
         ledger.greeted[agent_id] = None
@@ -117,13 +116,13 @@ class Leaving(StrEnum):
     UNREGISTERED = "UNREGISTERED"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EndSession:
     """
     End a session if it is still the one meant. Answer: number of leases that went back.
 
-    An agent that said hello since (`hellos` is how many the daemon had heard when it gave the agent up) is not lost. `heard_at`: when it was
-    heard last, epoch ms, 0 = now.
+    The end of a lost agent waits its turn among the commands; `called_back` is set when the agent is heard meanwhile. `heard_at`: when it was heard
+    last, epoch ms, 0 = now.
     """
 
     agent_id: str
@@ -131,7 +130,7 @@ class EndSession:
     why: Leaving
     reason: str = ""
     heard_at: int = 0
-    hellos: int | None = None
+    called_back: bool = False
 
     def keys(self) -> Keys:
         return Keys(held_by=(self.agent_id,))
@@ -143,8 +142,7 @@ class EndSession:
         known = ledger.agent(self.agent_id)
         if known is None or not known.session_open or known.session_epoch != self.session_epoch:
             return 0
-        came_back = self.agent_id in ledger.greeted or self.hellos not in (None, known.hellos)
-        if self.why is Leaving.LOST and came_back:
+        if self.why is Leaving.LOST and (self.called_back or self.agent_id in ledger.greeted):
             return 0
         ledger.change_agent(self.agent_id).last_heartbeat_at = self.heard_at or ledger.now
         return _end(ledger, self.agent_id, self.why, self.reason)

@@ -13,7 +13,7 @@ from fleetd.core.lanes import Group, Lane, LaneBook, Rank
 from fleetd.core.ledger import Ledger
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Task
-from fleetd.engine.sessions import Session
+from fleetd.engine.session import Session
 from fleetd.store.base import Heads, Parts, Script, TaskParts
 
 CLAIMS_LIMIT = 1_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
@@ -21,88 +20,14 @@ from fleetd.core.attendance import (
 from fleetd.core.task import Order, Task
 from fleetd.core.words import Say, Word
 from fleetd.engine.outbox import BeaconItem, Offer, OrderItem, Outbox
+from fleetd.engine.session import Session
 from fleetd.errors import FleetError, Overloaded, Unavailable
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
 
-IN_FLIGHT = 16
-"""Messages of words one stream may have in the engine at once: enough to fill batches, few enough that one agent cannot fill the queue."""
-
 DAEMON_DRAIN = "daemon-drain"
 """Order id of the drain that goes to every agent when the daemon stops."""
-
-
-@dataclass(slots=True)
-class Demand:
-    """What one unary claim waits for."""
-
-    wanted: int
-    offers: list[Offer] = field(default_factory=list)
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def open(self) -> int:
-        return self.wanted - len(self.offers)
-
-
-@dataclass(slots=True, eq=False)
-class Session:
-    """
-    One session of one agent. Times in monotonic milliseconds.
-
-    `held` maps task ids to lease epochs; `given_at` says when each lease was given, `accepted` which ones the agent has accepted, `orders`
-    what it was told about them, `offers` what a repeated unary claim is answered with. A stream session that lost its stream keeps its
-    leases until `expires_at`, which lies beyond `spared_until`.
-    """
-
-    agent_id: str
-    epoch: int
-    incarnation: str
-    kind: SessionKind
-    outbox: Outbox
-    expires_at: int
-    heartbeat_interval: int
-    lease_ttl: int
-    spared_until: int = 0
-    wanted: int = 0
-    connected: bool = True
-    heartbeat_wall: int = 0
-    held: dict[str, int] = field(default_factory=dict)
-    given_at: dict[str, int] = field(default_factory=dict)
-    accepted: set[str] = field(default_factory=set)
-    orders: dict[str, OrderItem] = field(default_factory=dict)
-    adopted: list[LeaseRef] = field(default_factory=list)
-    demands: list[Demand] = field(default_factory=list)
-    offers: dict[str, Offer] = field(default_factory=dict)
-    in_flight: int = 0
-    _room: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def accepts_by_itself(self) -> bool:
-        """Leases claimed by a unary call are accepted by the claim."""
-        return self.kind is SessionKind.UNARY
-
-    def refs(self) -> list[LeaseRef]:
-        return [LeaseRef(task_id, epoch) for task_id, epoch in self.held.items()]
-
-    def drop(self, task_id: str) -> None:
-        self.held.pop(task_id, None)
-        self.given_at.pop(task_id, None)
-        self.accepted.discard(task_id)
-        self.orders.pop(task_id, None)
-        self.offers.pop(task_id, None)
-
-    async def room(self) -> None:
-        """Wait until this session may post more words."""
-        while self.in_flight >= IN_FLIGHT:
-            self._room.clear()
-            await self._room.wait()
-
-    def landed(self) -> None:
-        """Note that posted words were answered."""
-        self.in_flight -= 1
-        self._room.set()
 
 
 class Sessions:
@@ -236,6 +161,8 @@ class Sessions:
                 None if replaced else 0,
             )
             return session
+        if old is not None:
+            old.call_back()
         if answer.resumed and old is not None:
             if old.connected and old.kind is SessionKind.STREAM:
                 old.outbox.end("RECONNECTED", "the agent opened another stream", None)
@@ -344,6 +271,7 @@ class Sessions:
         session.outbox.end(reason, "the session is over", reconnect_after)
         for demand in session.demands:
             demand.event.set()
+        session.call_back()
         del self._sessions[agent_id]
         self._engine.sweeper.timers.cancel(("session", agent_id))
         self._engine.slot_book.remove(agent_id)
@@ -403,9 +331,8 @@ class Sessions:
             self._engine.sweeper.timers.set(("session", agent_id), session.expires_at)
             return
         missed = "stream ended without goodbye" if not session.connected else "heartbeats missed"
-        hellos = self._engine.agents[agent_id].hellos
-        end = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall, hellos)
-        self._engine.post_internal(end, ("session", agent_id))
+        session.ending = EndSession(agent_id, session.epoch, Leaving.LOST, missed, session.heartbeat_wall)
+        self._engine.post_internal(session.ending, ("session", agent_id))
 
     def spare(self, now: int) -> None:
         """The daemon was suspended: no session, lease or deadline ends before every agent had a full TTL to be heard (design rule 1)."""
@@ -447,6 +374,8 @@ class Sessions:
             session.heartbeat_interval, session.lease_ttl = self._pace(agent)
         session.expires_at = self._engine.clock.now() + session.lease_ttl
         session.heartbeat_wall = self._engine.clock.wall()
+        if session.call_back():
+            self._engine.sweeper.timers.set(("session", session.agent_id), session.expires_at)
 
     def confirm(self, session: Session, order_ids: list[str]) -> None:
         """Note which orders of the agent itself were obeyed."""

@@ -11,7 +11,8 @@ from fleetd.core.attendance import Attach, Attached, LeaseRef
 from fleetd.core.task import Order
 from fleetd.core.words import Ack, Say, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem, OrdersItem
-from fleetd.engine.sessions import Demand, Session, Sessions
+from fleetd.engine.session import Demand, Session
+from fleetd.engine.sessions import Sessions
 from fleetd.errors import NotFound, Unavailable, WrongState
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from fleetd.core.agent import AgentSpec
 from fleetd.core.attendance import LeaseRef
 from fleetd.engine.engine import Engine
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Item, Offers
-from fleetd.engine.sessions import Session
+from fleetd.engine.session import Session
 from fleetd.errors import InvalidArgument
 
 PROTOCOL = 1

@@ -125,10 +125,8 @@ class Checker:
         self._registered.clear()
         self._asked_before = dict(self.asked)
         self._claimed_before = {agent_id: sum(claims.values()) for agent_id, claims in self.claims.items()}
-        # An end that was due waits its turn among the commands; a word that comes meanwhile does not call it back.
-        waits = self._world.daemon is not None and self._world.daemon.engine.queued > 0
-        overdue = [agent_id for agent_id, until in self.vouched.items() if until <= self._began]
-        self._overdue = dict.fromkeys([*(self._overdue if waits else ()), *overdue])
+        # What was due when the transaction began may be carried out in it; a word that came before it began calls an end back.
+        self._overdue = {agent_id: None for agent_id, until in self.vouched.items() if until <= self._began}
         self._vouched_before = dict(self.vouched)
 
     def committed(self, record: Record, outcome: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fleetd.core.agent import AgentSpec
 from fleetd.core.attendance import LeaseRef
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Item, Offers, OrdersItem
-from fleetd.engine.sessions import Session
+from fleetd.engine.session import Session
 from fleetd.errors import FleetError, Overloaded, Unavailable
 from tests.simulation.network import Line
 from tests.simulation.process import Process

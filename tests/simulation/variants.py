@@ -16,7 +16,8 @@ from fleetd.core.words import Ack, Result, Say, Word, _ack, _act
 from fleetd.engine.due import DueWindow
 from fleetd.engine.engine import Engine
 from fleetd.engine.pulse import Pulse
-from fleetd.engine.sessions import Session, Sessions
+from fleetd.engine.session import Session
+from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import Sweeper
 
 Patch = tuple[Any, str, Any]

@@ -19,7 +19,7 @@ from fleetd.core.task import RetryPolicy, Spec, Status, Task, TaskFilter
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.engine import Engine, EngineOptions
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Offer, Offers, OrderItem, OrdersItem
-from fleetd.engine.sessions import Session
+from fleetd.engine.session import Session
 from fleetd.store.base import Store
 from fleetd.store.sqlite import SqliteStore
 

@@ -180,11 +180,38 @@ async def test_an_agent_that_came_back_before_its_end_was_carried_out_is_not_los
     task = await fleet.submit()
     agent = await fleet.agent()
     offer = await agent.start()
-    hellos = fleet.engine.agents["agent-1"].hellos
+    end = agent.session.ending = EndSession("agent-1", 1, Leaving.LOST)
     again = await fleet.agent(held=((offer.task.id, offer.lease_epoch),))
-    assert await fleet.do(EndSession("agent-1", 1, Leaving.LOST, hellos=hellos)) == 0
+    assert await fleet.do(end) == 0
     assert fleet.engine.sessions.get("agent-1") is again.session
     assert await fleet.status(task.id) is Status.RUNNING
+
+
+async def test_an_agent_that_is_heard_before_its_end_was_carried_out_is_not_lost(fleet):
+    """D2: the heartbeat was answered, while the end waited behind a slow transaction; silence from then on counts anew."""
+    task = await fleet.submit()
+    agent = await fleet.agent()
+    offer = await agent.start()
+    fleet.clock.advance(agent.session.lease_ttl)
+    fleet.engine.sessions.expire("agent-1")
+    await agent.ping((offer.task.id, offer.lease_epoch))
+    assert fleet.engine.sessions.get("agent-1") is agent.session
+    assert await fleet.status(task.id) is Status.RUNNING
+    await fleet.pass_time(agent.session.lease_ttl - 1)
+    assert fleet.engine.sessions.get("agent-1") is agent.session
+    await fleet.pass_time(1)
+    assert fleet.engine.sessions.get("agent-1") is None
+
+
+async def test_the_end_of_an_agent_that_was_unregistered_does_not_reach_its_next_registration(fleet):
+    """D1, D2: the numbers of its sessions begin anew."""
+    agent = await fleet.agent()
+    end = agent.session.ending = EndSession("agent-1", 1, Leaving.LOST)
+    await fleet.do(Unregister("agent-1"))
+    again = await fleet.agent()
+    assert again.session.epoch == 1
+    assert await fleet.do(end) == 0
+    assert fleet.engine.sessions.get("agent-1") is again.session
 
 
 async def test_an_order_about_a_lease_that_ended_in_the_same_batch_is_not_sent(fleet):
