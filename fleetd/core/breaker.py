@@ -100,9 +100,8 @@ class Breaker:
     shared: bool = field(default=False, repr=False, compare=False)
 
     @property
-    def key(self) -> str:
-        """Return the name of its one probe, for instance "provider:openai"."""
-        return probe_key(self.kind, self.name)
+    def key(self) -> BreakerKey:
+        return (self.kind, self.name)
 
     @property
     def view(self) -> BreakerView:
@@ -252,8 +251,3 @@ class Breaker:
                 return True
             first = source
         return False
-
-
-def probe_key(kind: BreakerKind, name: str) -> str:
-    """Return the name of a breaker's probe: "provider:openai", "instance:openai:gpt-4o", "host:build-1"."""
-    return f"{kind.name.lower()}:{name}"

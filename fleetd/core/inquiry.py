@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerState
+from fleetd.core.breaker import BreakerKey, BreakerState
 from fleetd.core.index import Index
 from fleetd.core.load import Load
 from fleetd.core.registry import Registry
 from fleetd.core.route import Requirements
-
-KINDS = {"provider": BreakerKind.PROVIDER, "instance": BreakerKind.INSTANCE}
-"""Breakers that matter to a route, by the prefix of their key."""
 
 
 class Inquiry:
@@ -30,11 +27,10 @@ class Inquiry:
         requirements: Requirements,
         now: int,
         load: Mapping[str, int],
-        probing: Mapping[str, int],
+        probing: Mapping[BreakerKey, int],
         tried: Collection[str] = (),
         above: int = 0,
     ) -> None:
-        """Take `probing` as "instance:<id>" or "provider:<id>" → epoch ms."""
         self.registry = registry
         self.requirements = requirements
         self.now = now
@@ -44,9 +40,7 @@ class Inquiry:
         self.held = 0
         self.tried = self.index.mask(tried) if tried else 0
         self.above = above
-        for key, until in probing.items():
-            prefix, _, name = key.partition(":")
-            kind = KINDS.get(prefix)
-            if kind and until > now and registry.breaker(kind, name).state is BreakerState.HALF_OPEN:
+        for (kind, name), until in probing.items():
+            if until > now and registry.breaker(kind, name).state is BreakerState.HALF_OPEN:
                 self.probes[kind, name] = until
                 self.held |= registry.guarded(kind, name)

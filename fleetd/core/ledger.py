@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fleetd.core.agent import Agent
+from fleetd.core.breaker import Breaker, BreakerKey
 from fleetd.core.event import Event, EventType
+from fleetd.core.instance import Condition, Instance
 from fleetd.core.lanes import LaneKey
 from fleetd.core.limits import GateKey, GateRule, Gates
+from fleetd.core.route import RoutePlan
 from fleetd.core.settings import Rules
 from fleetd.core.task import (
     MOVES,
@@ -68,6 +71,20 @@ class Audit(NamedTuple):
     reason: str
 
 
+class TaskPlan(NamedTuple):
+    """A version of a task's plan, without its trace."""
+
+    task_seq: int
+    plan: RoutePlan
+
+
+class Registered(NamedTuple):
+    """An instance with its condition, as both are stored."""
+
+    instance: Instance
+    condition: Condition
+
+
 @dataclass(slots=True)
 class NewTask:
     """A task to insert, with the parts kept beside the hot row."""
@@ -103,7 +120,7 @@ class Minute:
 
 @dataclass(slots=True)
 class Changes:
-    """Everything one write puts into the store. The store gives every event its `seq`."""
+    """Everything one write puts into the store. The store gives every event its `seq`. None among `instances` removes one."""
 
     new_tasks: list[NewTask] = field(default_factory=list)
     tasks: dict[int, Task] = field(default_factory=dict)
@@ -118,6 +135,9 @@ class Changes:
     agents_removed: list[str] = field(default_factory=list)
     rules: dict[GateKey, GateRule] = field(default_factory=dict)
     audits: list[Audit] = field(default_factory=list)
+    plans: list[TaskPlan] = field(default_factory=list)
+    instances: dict[str, Registered | None] = field(default_factory=dict)
+    breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
 
 
 class LeaseEnded(NamedTuple):
@@ -180,7 +200,7 @@ Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | Ag
 
 
 class Keys(NamedTuple):
-    """What a command reads: the engine loads the union of a batch at once."""
+    """What a command reads: the engine loads the union of a batch at once. `blocked`: of a group of BLOCKED tasks so many of the first ones."""
 
     task_ids: tuple[str, ...] = ()
     task_seqs: tuple[int, ...] = ()
@@ -190,6 +210,7 @@ class Keys(NamedTuple):
     runs: tuple[tuple[str, int], ...] = ()
     specs: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
+    blocked: tuple[tuple[int, int], ...] = ()
 
 
 class Ledger:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -83,6 +83,73 @@ class RoutePlan:
     cause: str = "routed"
     summary: str = ""
     retry_at: int = 0
+
+
+class Try(NamedTuple):
+    """One try on an instance that failed; `at` epoch ms."""
+
+    instance: str
+    code: str
+    at: int
+
+
+@dataclass(slots=True)
+class TaskRoute:
+    """
+    The route of a task, on its hot row: verifying at claim reads nothing else. Times in epoch ms, 0 = unset.
+
+    The present plan in short: `version` (0 while there is none), `selected` ("" when nothing fits), `fallback`, `made_at` (0 = make it anew), `summary`
+    in words. `pin` is an operator's choice until `pinned_until`, `forced` although a filter refuses it.
+
+    `instance` is what the present lease works on, "" without a lease: it is counted in that instance's load; `epochs` are those of the breakers of
+    instance and provider when it was let through. `retries` were made there; `tried` were given up in this run (and, until the next
+    lease, in the last one); `above`: only instances that are known to hold more tokens. `tries` are the failed tries of the last run, the newest TRIES_KEPT.
+
+    `retry_at`: when to look again at a BLOCKED task, as far as that is known.
+    """
+
+    requirements: Requirements
+    version: int = 0
+    selected: str = ""
+    fallback: tuple[str, ...] = ()
+    made_at: int = 0
+    summary: str = ""
+    pin: str = ""
+    pinned_until: int = 0
+    forced: bool = False
+    instance: str = ""
+    epochs: tuple[int, int] = (0, 0)
+    retries: int = 0
+    tried: tuple[str, ...] = ()
+    tries: tuple[Try, ...] = ()
+    above: int = 0
+    retry_at: int = 0
+
+
+TRIES_KEPT = 50
+"""More than a run makes on ten instances with four tries each."""
+
+
+@dataclass(slots=True)
+class RouteFigures:
+    """What routing did (R12): routes asked for and those with an instance, plans verified, reroutes by reason, and what found no instance."""
+
+    routes: int = 0
+    routed: int = 0
+    verifies: int = 0
+    blocked: int = 0
+    reroutes: dict[str, int] = field(default_factory=dict)
+
+    def rerouted(self, reason: str) -> None:
+        self.reroutes[reason] = self.reroutes.get(reason, 0) + 1
+
+    def add(self, other: RouteFigures) -> None:
+        self.routes += other.routes
+        self.routed += other.routed
+        self.verifies += other.verifies
+        self.blocked += other.blocked
+        for reason, count in other.reroutes.items():
+            self.reroutes[reason] = self.reroutes.get(reason, 0) + count
 
 
 class StepKind(IntEnum):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from fleetd.core import scores
-from fleetd.core.breaker import BreakerKind, BreakerState
+from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerState
 from fleetd.core.filters import FILTERS, Removal, sift
 from fleetd.core.inquiry import Inquiry
 from fleetd.core.instance import Instance, Kind
@@ -29,7 +29,7 @@ def route(
     plan_id: str,
     now: int,
     load: Mapping[str, int],
-    probing: Mapping[str, int],
+    probing: Mapping[BreakerKey, int],
     task_id: str = "",
     seed: str = "",
     fallbacks: int = FALLBACKS,
@@ -44,7 +44,7 @@ def route(
     Choose an instance and what is tried after it. The same arguments give the same plan, to the byte.
 
     `now` in epoch ms. `load` holds the work in flight by instance id (give a Load: another mapping is read anew each time). `probing` tells
-    until when the probe of a half-open breaker ("instance:<id>", "provider:<id>") is held. `tried` are left out while another one is
+    until when the probe of a half-open breaker is held. `tried` are left out while another one is
     eligible; `avoid_provider` comes last; `pinned` goes first when it is eligible. `above` asks for more tokens than that, known for sure.
     `seed` breaks ties, by default the task's id.
 
@@ -98,7 +98,7 @@ def reject(
     *,
     now: int,
     load: Mapping[str, int],
-    probing: Mapping[str, int],
+    probing: Mapping[BreakerKey, int],
 ) -> Candidate | None:
     """Return the filter that refuses an instance, with what it saw and what it wanted; None when the instance is eligible."""
     instance = registry.get(instance_id)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from fleetd.core.route import TaskRoute
+
 
 class Status(IntEnum):
     """Where a task stands; numbers equal fleet.v1.TaskStatus."""
@@ -158,6 +160,7 @@ class Task:
     replay gives a new one.
     `session_epoch` names, together with `agent_id`, the session that holds the lease `lease_epoch`; `ending` says how
     that lease ended once it has.
+    `route` is None for a task without route requirements; `blocked` names what a BLOCKED task waits for (core.blocking), 0 otherwise.
     """
 
     seq: int
@@ -209,6 +212,8 @@ class Task:
     external_ref: str = ""
     idempotency_key: str = ""
     body_hash: bytes = b""
+    route: TaskRoute | None = None
+    blocked: int = 0
 
     @property
     def live(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import NamedTuple
 
-from fleetd.core.breaker import BreakerRules
+from fleetd.core.breaker import BreakerKey, BreakerRules
 
 
 class Probe(NamedTuple):
@@ -25,10 +25,10 @@ class Probes:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._probes: dict[str, Probe] = {}
+        self._probes: dict[BreakerKey, Probe] = {}
         self._token = 0
 
-    def take(self, key: str, now: int, rules: BreakerRules) -> int | None:
+    def take(self, key: BreakerKey, now: int, rules: BreakerRules) -> int | None:
         """Return a token, or None while somebody else holds the probe."""
         with self._lock:
             held = self._probes.get(key)
@@ -38,7 +38,7 @@ class Probes:
             self._probes[key] = Probe(self._token, now + rules.probe_lease)
             return self._token
 
-    def release(self, key: str, token: int) -> bool:
+    def release(self, key: BreakerKey, token: int) -> bool:
         """Give the probe back; False when it had passed to another, who keeps it."""
         with self._lock:
             held = self._probes.get(key)
@@ -47,7 +47,7 @@ class Probes:
             del self._probes[key]
             return True
 
-    def held(self, now: int) -> Mapping[str, int]:
+    def held(self, now: int) -> Mapping[BreakerKey, int]:
         """Return until when each probe is held, by key; those that have ended are left out and forgotten."""
         with self._lock:
             for key in [key for key, probe in self._probes.items() if now >= probe.until]:

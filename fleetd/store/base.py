@@ -15,8 +15,10 @@ from fleetd.core.agent import Agent
 from fleetd.core.audit import AuditLine
 from fleetd.core.event import Event, EventFilter
 from fleetd.core.lanes import LaneKey
-from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute
+from fleetd.core.breaker import Breaker
+from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute, Registered
 from fleetd.core.limits import GateKey, GateRule
+from fleetd.core.route import Requirements, RoutePlan
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
 
 T = TypeVar("T")
@@ -117,7 +119,7 @@ class Snapshot:
     """
     Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
     their PENDING tasks that hold no place in a lane. `counts` of terminal statuses are of all that ever came there (less what was replayed or
-    discarded): retention takes nothing back.
+    discarded): retention takes nothing back. `blocked` maps the groups of BLOCKED tasks to what each waits for; `delayed` counts those tasks, too.
     """
 
     daemon_id: str
@@ -132,6 +134,9 @@ class Snapshot:
     counts: Mapping[Status, int]
     totals: Minute
     minutes: Mapping[int, Minute]
+    instances: list[Registered] = field(default_factory=list)
+    breakers: list[Breaker] = field(default_factory=list)
+    blocked: Mapping[int, Requirements] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +229,10 @@ class Store(Protocol):
 
     async def list_tasks(self, wanted: TaskFilter, before_seq: int, limit: int, examine: int) -> TaskPage:
         """Return up to `limit` matching tasks with seq < before_seq (0 = newest), looking at no more than `examine` rows."""
+        ...
+
+    async def get_plans(self, task_id: str) -> list[RoutePlan]:
+        """Return every version of a task's route plan, oldest first; none for a task without one, or without such a task."""
         ...
 
     async def get_runs(self, task_id: str) -> list[Run]:

@@ -92,7 +92,7 @@ class Oracle:
         latest = 0
         for kind, name in ((BreakerKind.PROVIDER, instance.provider_id), (BreakerKind.INSTANCE, instance.id)):
             view = self.world.breakers.get((kind, name))
-            held = self.world.probing.get(f"{kind.name.lower()}:{name}", 0)
+            held = self.world.probing.get((kind, name), 0)
             if view and view.state is BreakerState.OPEN:
                 latest = max(latest, view.retry_at)
             elif view and view.state is BreakerState.HALF_OPEN and held > NOW:

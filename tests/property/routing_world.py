@@ -62,7 +62,7 @@ class World:
     conditions: dict[str, Condition]
     breakers: dict[tuple[BreakerKind, str], BreakerView]
     load: dict[str, int]
-    probing: dict[str, int]
+    probing: dict[tuple[BreakerKind, str], int]
 
     def registry(self) -> Registry:
         """Register everything at once, in the order of the catalogue."""
@@ -160,7 +160,7 @@ def world(rng: random.Random, known: list[Instance]) -> World:
             state = rng.choice(list(BreakerState))
             breakers[kind, name] = BreakerView(state, NOW + rng.randrange(1, 300_000), 1)
             if rng.random() < 0.5:
-                probing[f"{kind.name.lower()}:{name}"] = NOW + rng.randrange(-30_000, 60_000)
+                probing[kind, name] = NOW + rng.randrange(-30_000, 60_000)
     return World(instances, conditions, breakers, load, probing)
 
 

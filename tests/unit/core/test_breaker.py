@@ -15,7 +15,6 @@ from fleetd.core.breaker import (
     BreakerState,
     BreakerView,
     Change,
-    probe_key,
 )
 from fleetd.engine.half_open import Probes
 
@@ -356,50 +355,47 @@ def test_one_that_was_never_struck_is_closed():
     assert BreakerView() == Breaker(BreakerKind.HOST, "h").view == (BreakerState.CLOSED, 0, 0)
 
 
-def test_probes_are_named_by_kind_and_name(breaker):
-    """F3."""
-    assert breaker.key == probe_key(BreakerKind.PROVIDER, "openai") == "provider:openai"
-    assert probe_key(BreakerKind.INSTANCE, "openai:gpt-4o") == "instance:openai:gpt-4o"
+K, OTHER = (BreakerKind.PROVIDER, "openai"), (BreakerKind.PROVIDER, "other")
 
 
 def test_one_probe_at_a_time():
     """F3b: MUST NOT admit every caller when half-open."""
     probes = Probes()
-    token = probes.take("provider:openai", NOW, RULES)
+    token = probes.take(K, NOW, RULES)
     assert token is not None
-    assert [probes.take("provider:openai", NOW + later, RULES) for later in (0, 1, 59_999)] == [None] * 3
-    assert probes.take("provider:other", NOW, RULES) not in (None, token)
-    assert probes.held(NOW) == {"provider:openai": NOW + 60_000, "provider:other": NOW + 60_000}
-    assert probes.release("provider:openai", token)
-    assert probes.take("provider:openai", NOW + 1, RULES) is not None
+    assert [probes.take(K, NOW + later, RULES) for later in (0, 1, 59_999)] == [None] * 3
+    assert probes.take(OTHER, NOW, RULES) not in (None, token)
+    assert probes.held(NOW) == {K: NOW + 60_000, OTHER: NOW + 60_000}
+    assert probes.release(K, token)
+    assert probes.take(K, NOW + 1, RULES) is not None
 
 
 def test_a_probe_that_never_reports_loses_its_place():
     """F3c: MUST NOT stay half-open for ever."""
     probes = Probes()
-    first = probes.take("k", NOW, RULES)
-    second = probes.take("k", NOW + 60_000, RULES)
+    first = probes.take(K, NOW, RULES)
+    second = probes.take(K, NOW + 60_000, RULES)
     assert second is not None
     assert second != first
-    assert not probes.release("k", first), "the place is another's now"
-    assert probes.take("k", NOW + 60_001, RULES) is None
-    assert probes.release("k", second)
-    assert not probes.release("k", second)
+    assert not probes.release(K, first), "the place is another's now"
+    assert probes.take(K, NOW + 60_001, RULES) is None
+    assert probes.release(K, second)
+    assert not probes.release(K, second)
 
 
 def test_a_probe_that_comes_late_and_finds_its_place_free_gives_it_back():
     """F3c."""
     probes = Probes()
-    token = probes.take("k", NOW, RULES)
-    assert probes.release("k", token)
+    token = probes.take(K, NOW, RULES)
+    assert probes.release(K, token)
     assert probes.held(NOW) == {}
 
 
-@pytest.mark.parametrize(("later", "held"), [(59_999, {"k": NOW + 60_000}), (60_000, {})])
+@pytest.mark.parametrize(("later", "held"), [(59_999, {K: NOW + 60_000}), (60_000, {})])
 def test_only_probes_whose_lease_stands_are_held(later, held):
     """F3b, F3c."""
     probes = Probes()
-    probes.take("k", NOW, RULES)
+    probes.take(K, NOW, RULES)
     assert probes.held(NOW + later) == held
 
 
@@ -420,7 +416,7 @@ def test_threads_that_ask_at_once_get_one_probe_between_them():
 
     def ask(_):
         gate.wait()
-        return [probes.take(f"k{n}", NOW, RULES) for n in range(200)]
+        return [probes.take((BreakerKind.PROVIDER, f"k{n}"), NOW, RULES) for n in range(200)]
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(ask, range(8)))

@@ -72,7 +72,7 @@ def test_an_unknown_instance_is_refused_as_such():
 @pytest.mark.parametrize(("kind", "name"), [(BreakerKind.PROVIDER, "p"), (BreakerKind.INSTANCE, "p:i")])
 def test_a_breaker_refuses_while_open_and_while_its_one_probe_is_held(kind, name):
     """F3, F3b: half-open passes unless somebody probes already; a lease that is over holds nothing."""
-    key = f"{kind.name.lower()}:{name}"
+    key, said = (kind, name), f"{kind.name.lower()}:{name}"
     known = registry(instance("p:i"), instance("q:i"))
 
     def seen(state, probing):
@@ -80,13 +80,13 @@ def test_a_breaker_refuses_while_open_and_while_its_one_probe_is_held(kind, name
 
     wanted = "CLOSED, or HALF_OPEN with its probe free"
     assert seen(BreakerState.CLOSED, {key: NOW + 9}) is None
-    assert seen(BreakerState.OPEN, {}) == ("breaker", f"{key} OPEN until {NOW + 5}", wanted)
+    assert seen(BreakerState.OPEN, {}) == ("breaker", f"{said} OPEN until {NOW + 5}", wanted)
     assert seen(BreakerState.HALF_OPEN, {}) is None
     assert seen(BreakerState.HALF_OPEN, {key: NOW}) is None
-    assert seen(BreakerState.HALF_OPEN, {"instance:q:i": NOW + 9, "host:p": NOW + 9}) is None
+    assert seen(BreakerState.HALF_OPEN, {(BreakerKind.INSTANCE, "q:i"): NOW + 9, (BreakerKind.HOST, "p"): NOW + 9}) is None
     assert seen(BreakerState.HALF_OPEN, {key: NOW + 9}) == (
         "breaker",
-        f"{key} HALF_OPEN, probed until {NOW + 9}",
+        f"{said} HALF_OPEN, probed until {NOW + 9}",
         wanted,
     )
 
@@ -98,7 +98,7 @@ def test_two_breakers_of_one_instance_are_both_named():
     known = registry(instance("p:i")).with_breakers(
         {(BreakerKind.PROVIDER, "p"): opened, (BreakerKind.INSTANCE, "p:i"): half}
     )
-    observed = refusal(known, probing={"instance:p:i": NOW + 1})[1]
+    observed = refusal(known, probing={(BreakerKind.INSTANCE, "p:i"): NOW + 1})[1]
     assert observed == f"provider:p OPEN until 7, instance:p:i HALF_OPEN, probed until {NOW + 1}"
 
 

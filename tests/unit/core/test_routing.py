@@ -317,7 +317,7 @@ def test_later_routes_return_to_an_instance_that_recovered():
     failed = known.with_breakers({(BreakerKind.INSTANCE, "a:x"): opened(NOW + 9)})
     healed = failed.with_breakers({(BreakerKind.INSTANCE, "a:x"): BreakerView(BreakerState.HALF_OPEN, 0, 2)})
     assert [plan(each, asked).selected for each in (known, failed, healed)] == ["a:x", "b:x", "a:x"]
-    assert plan(healed, asked, probing={"instance:a:x": NOW + 5}).selected == "b:x"
+    assert plan(healed, asked, probing={(BreakerKind.INSTANCE, "a:x"): NOW + 5}).selected == "b:x"
 
 
 def test_a_plan_without_instance_knows_when_to_look_again():
@@ -336,6 +336,6 @@ def test_a_plan_without_instance_knows_when_to_look_again():
     assert plan(known, Requirements(required=("no",))).retry_at == NOW + 60
     assert plan(known, Requirements(required=("none",))).retry_at == 0
     half = known.with_breakers({(BreakerKind.PROVIDER, "b"): BreakerView(BreakerState.HALF_OPEN, 0, 2)})
-    assert plan(half, probing={"provider:b": NOW + 20}).retry_at == NOW + 20
+    assert plan(half, probing={(BreakerKind.PROVIDER, "b"): NOW + 20}).retry_at == NOW + 20
     assert plan(half).retry_at == 0
     assert plan(registry(instance("a:x", enabled=False))).retry_at == 0
