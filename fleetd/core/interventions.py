@@ -131,6 +131,9 @@ def fresh_start(ledger: Ledger, task: Task) -> None:
     task.finished_at = task.run_at = task.start_by = 0
     task.cancel_requested_at = 0
     task.error_code = task.error_message = task.dead_reason = ""
+    if task.route is not None:
+        # What failed then may be well now.
+        task.route.made_at, task.route.tried = 0, ()
     if task.mode_source is not ModeSource.EXPLICIT:
         task.mode, task.mode_source = Mode.UNDECIDED, ModeSource.NONE
     task.queued_at = ledger.now

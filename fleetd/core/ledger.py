@@ -18,10 +18,12 @@ from fleetd.core.instance import Condition, Instance
 from fleetd.core.lanes import LaneKey
 from fleetd.core.limits import GateKey, GateRule, Gates
 from fleetd.core.route import RoutePlan
+from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import Rules
 from fleetd.core.task import (
     MOVES,
     TERMINAL,
+    WAITING,
     Checkpoint,
     Mode,
     Payload,
@@ -217,12 +219,20 @@ class Ledger:
     """Rows and changes of one transaction. `now` in epoch milliseconds; `draw` returns uniform numbers in [0, 1)."""
 
     def __init__(
-        self, now: int, rules: Rules, agents: Mapping[str, Agent], gates: Gates, draw: Callable[[], float]
+        self,
+        now: int,
+        rules: Rules,
+        agents: Mapping[str, Agent],
+        gates: Gates,
+        routes: RouteBook,
+        draw: Callable[[], float],
     ) -> None:
         self.now = now
         self.rules = rules
         self.draw = draw
         self.gates = gates
+        self.routes = routes
+        self.turned: dict[BreakerKey, Breaker] = {}
         self.waiting: dict[str, int] = {}
         self.changes = Changes()
         self.effects: list[Effect] = []
@@ -282,6 +292,11 @@ class Ledger:
         held = [t for t in self._tasks.values() if t.agent_id == agent_id and t.live]
         return sorted(held, key=lambda task: task.seq)
 
+    def blocked_in(self, group: int) -> list[Task]:
+        """Return the loaded tasks that wait in a group of BLOCKED ones, in order of their places."""
+        waiting = [t for t in self._tasks.values() if t.blocked == group and t.status is Status.BLOCKED]
+        return sorted(waiting, key=lambda task: task.place)
+
     def agent(self, agent_id: str) -> Agent | None:
         """Return the agent's row to read; use `change_agent` to write."""
         if agent_id in self.removed_agents and agent_id not in self.changed_agents:
@@ -330,10 +345,11 @@ class Ledger:
         counts[status] = counts.get(status, 0) + 1
         if task.queued:
             self.leave_lane(task)
-        if Status.PENDING in (status, task.status):
-            change = 1 if status is Status.PENDING else -1
+        change = (status in WAITING) - (task.status in WAITING)
+        if change:
             self.waiting[task.org_id] = self.waiting.get(task.org_id, 0) + change
         task.status = status
+        task.blocked = 0
         if status in TERMINAL:
             task.finished_at = self.now
             if task.due:
@@ -355,6 +371,15 @@ class Ledger:
         task.queued = True
         self.entered[task.seq] = task
 
+    def await_agent(self, task: Task) -> None:
+        """Put a task that is PENDING again back in its place, and let its reservation begin anew; a delayed one comes when its time does."""
+        if task.reserved_agent:
+            self.add_due(task, DueKind.RESERVATION, max(task.run_at, self.now) + self.rules.reservation)
+        if task.run_at <= self.now:
+            task.run_at = 0
+            self.clear_due(task, DueKind.START)
+            self.enter_lane(task)
+
     def leave_lane(self, task: Task) -> None:
         """Take a waiting task out of its place by other means than a claim."""
         task.queued = False
@@ -371,6 +396,10 @@ class Ledger:
     def agent_event(self, agent_id: str, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of an agent."""
         self.changes.events.append(Event(kind, self.now, agent_id=agent_id, payload=payload))
+
+    def fleet_event(self, kind: EventType, payload: Mapping[str, Any]) -> None:
+        """Write an event that concerns no task and no agent."""
+        self.changes.events.append(Event(kind, self.now, payload=payload))
 
     def add_due(self, task: Task, kind: int, at: int) -> None:
         """Remember to look at the task at `at`; an older entry of the kind is replaced."""

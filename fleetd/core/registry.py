@@ -118,12 +118,21 @@ class Registry:
 
     def with_condition(self, instance_id: str, condition: Condition) -> Registry:
         """Return the registry with an instance in another condition; the same one when it was removed meanwhile."""
-        slot = self.index.slots.get(instance_id)
-        if slot is None:
+        return self.with_conditions({instance_id: condition})
+
+    def with_conditions(self, conditions: Mapping[str, Condition]) -> Registry:
+        """Return the registry with instances in other conditions; those that were removed meanwhile are left out."""
+        slots = self.index.slots
+        moves = [(key, 1 << slots[key], condition) for key, condition in conditions.items() if key in slots]
+        if not moves:
             return self
-        conditions = self.conditions.moved([(instance_id, 1 << slot, condition)])
         return Registry(
-            self.version + 1, self.index, conditions, self._breakers, self.open_instances, self.open_providers
+            self.version + 1,
+            self.index,
+            self.conditions.moved(moves),
+            self._breakers,
+            self.open_instances,
+            self.open_providers,
         )
 
     def with_breakers(self, changes: Mapping[BreakerKey, BreakerView]) -> Registry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetd.core import failover
+from fleetd.core import failover, routed
 from fleetd.core.event import EventType
 from fleetd.core.ledger import Accepted, AgentChanged, DueKind, LeaseEnded, Ledger, Started
 from fleetd.core.task import Artifact, Ending, Mode, ModeSource, Order, Payload, Run, Status, Task
@@ -67,6 +67,7 @@ def complete(ledger: Ledger, task: Task, output: Payload | None, artifacts: tupl
     _record(ledger, task, Ending.COMPLETED, output=output, artifacts=artifacts)
     ledger.figures.completed += 1
     ledger.figures.run_ms += run_ms
+    routed.went_well(ledger, task)
     agent = ledger.agent(task.agent_id)
     if agent is not None:
         recovered = ledger.change_agent(task.agent_id).ran_well(run_ms)
@@ -95,8 +96,16 @@ def fail(
     if task.order is Order.TIMEOUT:
         code, message = "RUN_TIMEOUT", message or "stopped at its timeout"
     task.error_code, task.error_message = code, message
-    judgement = failover.verdict(code)
-    if judgement.retryable:
+    if code == failover.NO_AVAILABLE_INSTANCE and task.route is not None:
+        _unserved(ledger, task, output, artifacts)
+        return
+    larger_ctx = routed.run_failed(ledger, task, code, message)
+    judgement = failover.verdict(code, larger_ctx=larger_ctx)
+    if failover.fault(code).limit:
+        _failed_event(ledger, task, final=True)
+        dead_letter(ledger, task, code, message)
+        _record(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)
+    elif judgement.retryable:
         _failed_event(ledger, task, final=False)
         _again(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)
     else:
@@ -106,6 +115,26 @@ def fail(
         ledger.figures.failed += 1
     _blame(ledger, task, blames_agent=judgement.blames_agent)
     _end_lease(ledger, task)
+
+
+def _unserved(ledger: Ledger, task: Task, output: Payload | None, artifacts: tuple[Artifact, ...]) -> None:
+    """
+    The run found no instance: handed back unburnt, and BLOCKED in the same transaction (T2, F6).
+
+    When there is one again already the task waits as after a failure, for whoever cannot work with it would come back at once.
+    """
+    policy = task.retry or ledger.rules.retry
+    backoff = failover.backoff(policy, 1, ledger.draw())
+    task.attempt -= 1
+    ledger.event(task, EventType.TASK_RELEASED, {"reason": task.error_message or task.error_code})
+    _record(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)
+    _end_lease(ledger, task)
+    plan = routed.unserved(ledger, task)
+    if plan.selected:
+        _requeue(ledger, task, ledger.now + backoff)
+    else:
+        _requeue(ledger, task, ledger.now)
+        routed.block(ledger, task, plan)
 
 
 def stopped(ledger: Ledger, task: Task) -> None:
@@ -319,6 +348,7 @@ def _blame(ledger: Ledger, task: Task, *, blames_agent: bool) -> None:
 
 
 def _end_lease(ledger: Ledger, task: Task, *, tell: bool = False) -> None:
+    routed.ended(ledger, task)
     task.order, task.order_at = Order.NONE, 0
     task.accepted = False
     ledger.effects.append(

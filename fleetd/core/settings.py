@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fleetd.core.breaker import BreakerRules
+from fleetd.core.route import FALLBACKS
 from fleetd.core.task import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class RouterRules:
+    """
+    Numbers of the Router, with the values of spec R5, R6 and F2; milliseconds.
+
+    `ladder_jitter` is the share of a wait of the retry ladder that is left to chance; `blocked_look` how many BLOCKED tasks are looked at in one
+    transaction.
+    """
+
+    plan_max_age: int = 60_000
+    fallbacks: int = FALLBACKS
+    ladder_jitter: float = 0.2
+    blocked_look: int = 1_000
+    breakers: BreakerRules = field(default_factory=BreakerRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +49,7 @@ class Rules:
     missed_heartbeats: int = 3
     error_after_failures: int = 5
     error_trial_after: int = 60_000
+    router: RouterRules = field(default_factory=RouterRules)
 
     def heartbeat(self, agents: int) -> int:
         """Return the heartbeat interval for a fleet of so many connected agents (D2)."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from fleetd.core import routed
 from fleetd.core.event import EventType
 from fleetd.core.ledger import DueKind, Edge, Keys, Ledger, NewTask, lane_key
 from fleetd.core.limits import GateKey
+from fleetd.core.route import Requirements
 from fleetd.core.task import Mode, ModeSource, Payload, Priority, RetryPolicy, Spec, Task
 from fleetd.errors import AlreadyExists, FleetError, InvalidArgument, NotFound, Overloaded
 
@@ -33,6 +35,7 @@ class Submission(NamedTuple):
     exclusive: bool = False
     agent_id: str = ""
     body_hash: bytes = b""
+    route: Requirements | None = None
 
 
 class Taken(NamedTuple):
@@ -87,6 +90,7 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
             return Taken(first, ledger.specs[first.seq], duplicate=True)
     now = ledger.now
     _check(ledger, item)
+    plan = routed.first_plan(ledger, item.id, item.route) if item.route is not None else None
     task = Task(
         seq=ledger.next_seq,
         place=ledger.next_seq,
@@ -124,6 +128,8 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
             ledger.add_due(task, kind, at)
     payload = {"title": item.spec.title, "priority": item.priority.name}
     ledger.event(task, EventType.TASK_CREATED, payload)
+    if plan is not None:
+        routed.begin(ledger, task, plan)
     if item.parent_task_id:
         ledger.changes.edges.append(Edge(task.seq, "child_of", item.parent_task_id, now, ""))
     return Taken(task, item.spec, duplicate=False)

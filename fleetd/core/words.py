@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from fleetd.core import runs
+from fleetd.core import routed, runs
 from fleetd.core.event import EventType
 from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.outcome import Advice, Failure
 from fleetd.core.task import Artifact, Checkpoint, Ending, Payload, Status, Task
 
 
@@ -23,6 +24,7 @@ class WordKind(IntEnum):
     FAIL = 6
     RELEASE = 7
     STOPPED = 8
+    INSTANCE_FAILED = 9
 
 
 TERMINAL_WORDS = {
@@ -34,7 +36,7 @@ TERMINAL_WORDS = {
 
 
 class Word(NamedTuple):
-    """One word; the parts after `kind` belong to the kinds that use them. `refusal` set means the word itself is bad."""
+    """One word; the parts after `kind` belong to the kinds that use them. `refusal` set means the word itself is bad. `retry_after` in ms."""
 
     task_id: str
     lease_epoch: int
@@ -48,6 +50,8 @@ class Word(NamedTuple):
     output: Payload | None = None
     artifacts: tuple[Artifact, ...] = ()
     refusal: str = ""
+    instance: str = ""
+    retry_after: int = 0
 
 
 class Result(IntEnum):
@@ -60,7 +64,7 @@ class Result(IntEnum):
 
 
 class Ack(NamedTuple):
-    """Answer to one word."""
+    """Answer to one word; `next` belongs to INSTANCE_FAILED."""
 
     report_id: int
     task_id: str
@@ -68,6 +72,7 @@ class Ack(NamedTuple):
     result: Result
     message: str = ""
     reason: str = ""
+    next: Advice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,8 @@ class Say:
             if self._said_before(ledger, task, word):
                 return _ack(word, Result.DUPLICATE)
             return _ack(word, Result.LEASE_LOST, _why_lost(task, word, self.agent_id), "LEASE_LOST")
+        if word.kind is WordKind.INSTANCE_FAILED:
+            return _instance_failed(ledger, task, word)
         return _ack(word, _act(ledger, task, word))
 
     def _said_before(self, ledger: Ledger, task: Task, word: Word) -> bool:
@@ -146,6 +153,17 @@ def _act(ledger: Ledger, task: Task, word: Word) -> Result:
     else:
         runs.stopped(ledger, task)
     return Result.ACCEPTED
+
+
+def _instance_failed(ledger: Ledger, task: Task, word: Word) -> Ack:
+    """A try on an instance failed while the run goes on; the answer says what to do next (R11)."""
+    if task.route is None:
+        text = "instance_failed: is for tasks with a route, which this one has not; fail the run instead"
+        return _ack(word, Result.REJECTED, text, "FIELD_INVALID")
+    if task.status is Status.ASSIGNED:
+        runs.start(ledger, task)
+    failure = Failure(word.instance, word.code, word.message, word.retry_after)
+    return _ack(word, Result.ACCEPTED)._replace(next=routed.instance_failed(ledger, task, failure))
 
 
 def _progress(ledger: Ledger, task: Task, word: Word) -> Result:

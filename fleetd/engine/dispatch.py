@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fleetd.core import runs
+from fleetd.core import routed, runs
 from fleetd.core.lanes import Group, Lane, LaneBook, Rank
 from fleetd.core.ledger import Ledger
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Task
+from fleetd.engine.outbox import Assignment
 from fleetd.engine.session import Session
 from fleetd.store.base import Heads, Parts, Script, TaskParts
 
@@ -27,6 +28,7 @@ class Claimed(NamedTuple):
     agent_id: str
     lease_epoch: int
     parts: TaskParts
+    route: Assignment | None = None
 
 
 FIRST_READ = 1
@@ -56,12 +58,14 @@ class _Reading:
 
 def dispatch(
     ledger: Ledger, lanes: LaneBook, slots: SlotBook, sessions: Mapping[str, Session]
-) -> Script[list[Claimed]]:
+) -> Script[tuple[list[Claimed], bool]]:
     """
-    Give leases until tasks or slots run out, or the limit is reached.
+    Give leases until tasks or slots run out, or the limit is reached; return them, and whether the limit was.
 
-    The best lane first (its rank), in a lane strictly by place, each task to the least loaded agent that is able.
+    The best lane first (its rank), in a lane strictly by place, each task to the least loaded agent that is able. A task whose route finds no
+    instance leaves its lane, and the next one gets the slot.
     """
+    looked = 0
     given: list[tuple[Task, str]] = []
     readings = _fresh(ledger)
     heap: list[tuple[Rank, int, Group]] = []
@@ -71,7 +75,7 @@ def dispatch(
         if lane is not None and slots.best(group.key) is not None:
             heap.append((group.rank(lane), index, group))
     heapq.heapify(heap)
-    while heap and slots.free and len(given) < CLAIMS_LIMIT:
+    while heap and slots.free and looked < CLAIMS_LIMIT:
         rank, index, group = heap[0]
         seat = slots.best(group.key)
         lane = group.top() if seat is not None else None
@@ -89,6 +93,10 @@ def dispatch(
             # Memory that is not what the store says must not be asked for ever.
             lane.count = 0
             continue
+        looked += 1
+        task.queued = False
+        if not routed.admit(ledger, task):
+            continue
         session = sessions[seat.agent_id]
         runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
         slots.take(seat.agent_id, true[1])
@@ -96,7 +104,8 @@ def dispatch(
         lanes.gates.charge(lane.org, true[1])
         group.floor = max(group.floor, true[1])
         given.append((task, seat.agent_id))
-    return (yield from _with_parts(ledger, given))
+    claimed = yield from _with_parts(ledger, given)
+    return claimed, looked >= CLAIMS_LIMIT
 
 
 def _fresh(ledger: Ledger) -> dict[int, _Reading]:
@@ -161,4 +170,14 @@ def _with_parts(ledger: Ledger, given: list[tuple[Task, str]]) -> Script[list[Cl
     for task, _ in given:
         if task.seq in new:
             found[task.seq] = TaskParts(new[task.seq].spec, new[task.seq].input, None)
-    return [Claimed(task, agent_id, task.lease_epoch, found[task.seq]) for task, agent_id in given]
+    return [
+        Claimed(task, agent_id, task.lease_epoch, found[task.seq], _assignment(ledger, task))
+        for task, agent_id in given
+    ]
+
+
+def _assignment(ledger: Ledger, task: Task) -> Assignment | None:
+    route = task.route
+    if route is None:
+        return None
+    return Assignment(task.id, route.version, ledger.routes.instance(route.instance), route.fallback)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
@@ -20,36 +20,32 @@ from fleetd.core.agent import Agent
 from fleetd.core.audit import Nothing
 from fleetd.core.explain import Explanation
 from fleetd.core.lanes import LaneBook
-from fleetd.core.ledger import (
-    Ledger,
-    Minute,
-)
+from fleetd.core.ledger import Ledger, Minute
 from fleetd.core.limits import Gates
+from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Spec, Status, Task
 from fleetd.engine import failures
-from fleetd.engine.dispatch import CLAIMS_LIMIT, Claimed
+from fleetd.engine.dispatch import Claimed
 from fleetd.engine.effects import let_out
 from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
+from fleetd.engine.half_open import Probes
+from fleetd.engine.instance_notes import InstanceNotes
 from fleetd.engine.outbox import Offer
 from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
+from fleetd.engine.route_timers import RouteTimers
+from fleetd.engine.router import Router, RouterOptions
 from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
-from fleetd.store.base import (
-    CommitUnclear,
-    Script,
-    Store,
-    StoreBroken,
-    StoreFull,
-)
+from fleetd.store.base import CommitUnclear, Script, Store, StoreBroken, StoreFull
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,7 @@ class EngineOptions:
     batch_limit: int = 1_000
     batch_bytes: int = 4 * 1024 * 1024
     outbox_limit: int = 10_000
+    router: RouterOptions = field(default_factory=RouterOptions)
 
 
 class Log(Protocol):
@@ -107,9 +104,13 @@ class Engine:
         self.lane_book = LaneBook(self.gates, rules.ageing)
         self.slot_book = SlotBook()
         self.agents: dict[str, Agent] = {}
+        self.routes = RouteBook(rules.router, Probes())
         self.sweeper = Sweeper(self)
         self.sessions = Sessions(self, self.options.outbox_limit)
         self.unary = UnaryAgents(self, self.sessions)
+        self.router = Router(self, self.options.router)
+        self.route_timers = RouteTimers(self)
+        self.instance_notes = InstanceNotes(self)
         self.pulse = Pulse(self, log)
         self.state = "STARTING"
         self.daemon_id = ""
@@ -370,6 +371,7 @@ class Engine:
     async def _transact(self, batch: list[_Waiting]) -> Outcome:
         """Run the batch's script; when it is not clear whether it was committed, read the marker and know (design rule 2)."""
         number = self.batch + 1
+        self.routes.gather()
         outcomes: list[Outcome] = []
 
         def script() -> Script[Outcome]:
@@ -377,7 +379,8 @@ class Engine:
             outcomes.clear()
             wall = self.clock.wall()
             self.lane_book.begin(wall)
-            ledger = Ledger(wall, self.rules, self.agents, self.gates, self._random.random)
+            self.routes.begin()
+            ledger = Ledger(wall, self.rules, self.agents, self.gates, self.routes, self._random.random)
             outcome = yield from transaction(self, ledger, [waiting.command for waiting in batch], number)
             outcomes.append(outcome)
             return outcome
@@ -406,6 +409,7 @@ class Engine:
         self.gates.rollback()
         self.lane_book.rollback()
         self.slot_book.rollback()
+        self.routes.rollback()
 
     def _rollback(self, batch: list[_Waiting], error: FleetError) -> None:
         self._forget()
@@ -432,6 +436,7 @@ class Engine:
         self.lane_book.commit()
         self.slot_book.commit()
         self.gates.commit()
+        self.routes.commit()
         self.agents.update(ledger.changed_agents)
         for agent_id in ledger.removed_agents:
             if agent_id not in ledger.changed_agents:
@@ -440,7 +445,7 @@ class Engine:
         let_out(self, ledger)
         for claimed in outcome.claimed:
             self._offer(claimed)
-        self._dispatch_wanted = self._dispatch_wanted or len(outcome.claimed) >= CLAIMS_LIMIT
+        self._dispatch_wanted = self._dispatch_wanted or outcome.more
         now = self.clock.now()
         changes = outcome.written
         if changes.due:
@@ -457,6 +462,8 @@ class Engine:
                 waiting.then(answer)
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
+        self.instance_notes.released(changes)
+        self.route_timers.released(ledger)
 
     def _offer(self, claimed: Claimed) -> None:
         task, parts = claimed.task, claimed.parts
@@ -468,6 +475,7 @@ class Engine:
             claimed.lease_epoch,
             task.attempt + 1,
             self.run_timeout(task),
+            claimed.route,
         )
         self.sessions.offered(claimed.agent_id, offer)
         if not task.accepted:

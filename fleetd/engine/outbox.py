@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fleetd.core.attendance import LeaseRef
+from fleetd.core.instance import Instance
 from fleetd.core.task import Checkpoint, Payload, Spec, Task
 from fleetd.core.words import Ack
 
@@ -21,6 +22,16 @@ class Offer(NamedTuple):
     lease_epoch: int
     attempt: int
     timeout: int
+    route: Assignment | None = None
+
+
+class Assignment(NamedTuple):
+    """The route that goes with a lease: the version of its plan, the instance to work on, and what would be tried next."""
+
+    plan_id: str
+    version: int
+    instance: Instance
+    fallback: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fleetd.core.task import Task
 from fleetd.engine.figures import HOUR, MINUTE
+from fleetd.store.base import Snapshot
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
@@ -37,6 +38,7 @@ async def recover(engine: Engine) -> None:
         gates.wait(lane.key.org_id, lane.count)
     gates.commit()
     engine.lane_book.commit()
+    _recover_routes(engine, snapshot)
     held: dict[str, list[Task]] = {}
     for task in snapshot.live:
         held.setdefault(task.agent_id, []).append(task)
@@ -54,3 +56,18 @@ async def recover(engine: Engine) -> None:
         engine.sweeper.restore_lease(task, now, wall, grace)
     interval = engine.rules.heartbeat(len(engine.sessions.by_agent))
     await engine.sweeper.refill(deadline_grace=interval * engine.rules.missed_heartbeats)
+
+
+def _recover_routes(engine: Engine, snapshot: Snapshot) -> None:
+    """Build the book of routes; leases go on where they are, and probes of half-open breakers are free again."""
+    book = engine.routes
+    put = {each.instance.id: (each.instance, each.condition) for each in snapshot.instances}
+    book.load(snapshot.breakers, put)
+    for task in snapshot.live:
+        if task.route is not None and task.route.instance:
+            for outlook in (book.inside, book.outside):
+                outlook.load.add(task.route.instance)
+    for requirements in snapshot.blocked.values():
+        book.wait(requirements, 0)
+    engine.instance_notes.begin()
+    engine.route_timers.begin()

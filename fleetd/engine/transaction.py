@@ -29,12 +29,13 @@ class Command(Protocol):
 
 
 class Outcome(NamedTuple):
-    """What a transaction did: an answer or a refusal for each command, the leases given, and what was written."""
+    """What a transaction did: an answer or a refusal for each command, the leases given, what was written, and whether there may be more to give."""
 
     ledger: Ledger
     answers: list[Any]
     claimed: list[Claimed]
     written: Changes
+    more: bool
 
 
 def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], number: int) -> Script[Outcome]:
@@ -42,9 +43,9 @@ def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], num
     answers: list[Any] = []
     if commands:
         yield from _load(ledger, _union([command.keys() for command in commands]))
-        more = [keys for keys in (command.more(ledger) for command in commands) if keys is not None]
-        if more:
-            yield from _load(ledger, _union(more))
+        asked = [keys for keys in (command.more(ledger) for command in commands) if keys is not None]
+        if asked:
+            yield from _load(ledger, _union(asked))
         for command in commands:
             try:
                 answers.append(command.apply(ledger))
@@ -52,14 +53,17 @@ def transaction(engine: Engine, ledger: Ledger, commands: Sequence[Command], num
                 answers.append(error)
         yield from _settle(engine, ledger)
     claimed: list[Claimed] = []
+    more = False
     if engine.can_dispatch():
-        claimed = yield from dispatch(ledger, engine.lane_book, engine.slot_book, engine.sessions.by_agent)
+        claimed, more = yield from dispatch(
+            ledger, engine.lane_book, engine.slot_book, engine.sessions.by_agent
+        )
         _count_waiting(engine, ledger)
     changes = ledger.take_changes()
-    if commands or claimed:
+    if commands or changes.tasks:
         yield Write(changes)
     yield Mark(number, ledger.now // MINUTE, ledger.figures, ledger.counts)
-    return Outcome(ledger, answers, claimed, changes)
+    return Outcome(ledger, answers, claimed, changes, more)
 
 
 def _settle(engine: Engine, ledger: Ledger) -> Script[None]:
@@ -122,6 +126,7 @@ def _union(keys: Sequence[Keys]) -> Keys:
         runs=merge(one.runs for one in keys),
         specs=merge(one.specs for one in keys),
         checkpoints=merge(one.checkpoints for one in keys),
+        blocked=merge(one.blocked for one in keys),
     )
 
 

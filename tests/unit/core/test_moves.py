@@ -10,10 +10,12 @@ from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun, Update
 from fleetd.core.ledger import Due, DueKind, Ledger
 from fleetd.core.limits import Gates
-from fleetd.core.settings import Rules
+from fleetd.core.routebook import RouteBook
+from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Order, Priority, Spec, Status, Task
 from fleetd.core.timers import EndGraces, EndOffers, FireDue
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
+from fleetd.engine.half_open import Probes
 from fleetd.errors import FleetError, WrongState
 
 S = Status
@@ -65,7 +67,9 @@ def an_agent():
 
 
 def a_ledger(task):
-    ledger = Ledger(NOW, Rules(), {"agent": an_agent()}, Gates(), lambda: 0.5)
+    ledger = Ledger(
+        NOW, Rules(), {"agent": an_agent()}, Gates(), RouteBook(RouterRules(), Probes()), lambda: 0.5
+    )
     ledger.adopt(task)
     ledger.specs[task.seq] = Spec("work")
     return ledger

@@ -1,0 +1,92 @@
+"""Looking again at what waits for an instance: BLOCKED tasks, group by group (spec T1, F6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fleetd.core import routed
+from fleetd.core.breaker import BreakerState
+from fleetd.core.filters import sift
+from fleetd.core.inquiry import Inquiry
+from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.masks import slots_of
+from fleetd.core.routebook import Group, RouteBook
+
+MORE = 1 << 30
+"""Room of an instance without a limit."""
+
+
+@dataclass(slots=True)
+class Unblock:
+    """
+    Let BLOCKED tasks go for which an instance has room again. Answer: True when there may be more to let go.
+
+    Tasks that need the same wait in one group: each group is asked once, and gives as many of its first tasks as its instances have room for, so that one
+    free place does not wake a thousand.
+    """
+
+    _openings: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def keys(self) -> Keys:
+        return Keys()
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        self._openings = list(_openings(ledger.routes, ledger.now))
+        wanted = tuple((key, count) for key, count, _ in self._openings)
+        return Keys(blocked=wanted) if wanted else None
+
+    def apply(self, ledger: Ledger) -> bool:
+        routes = ledger.routes
+        left = routes.rules.blocked_look
+        for key, count, instance_id in self._openings:
+            found = 0
+            for task in ledger.blocked_in(key):
+                routed.unblock(ledger, task, f"{instance_id} can take work")
+                found += 1
+            left -= found
+            if found < count:
+                # Nothing waits there any more: what is blocked later makes the group anew.
+                routes.groups.pop(key, None)
+        return left <= 0
+
+
+def _openings(routes: RouteBook, now: int) -> Iterator[tuple[int, int, str]]:
+    """Yield the groups for whose tasks there is room: the key, how many may go, and an instance."""
+    left = routes.rules.blocked_look
+    for key, group in list(routes.groups.items()):
+        if left <= 0:
+            return
+        instance_id, room = _room(routes, group, now, left)
+        if room:
+            left -= room
+            yield key, room, instance_id
+
+
+def _room(routes: RouteBook, group: Group, now: int, most: int) -> tuple[str, int]:
+    """Return an instance that can take work of a group, and how many tasks its eligible instances have room for, at most `most`."""
+    plan = routes.inside.plan(group.requirements, now, plan_id="", fallbacks=0)
+    group.retry_at = plan.retry_at
+    if not plan.selected:
+        return "", 0
+    registry, load = routes.registry, routes.inside.load
+    inquiry = Inquiry(registry, group.requirements, now, load, routes.probes.held(now))
+    eligible, _ = sift(inquiry, registry.index.all)
+    room = 0
+    for slot in slots_of(eligible):
+        instance = registry.index.instances[registry.index.ids[slot]]
+        guards = routes.inside.guards(instance.id, instance.provider_id)
+        if any(registry.breaker(*guard).state is BreakerState.HALF_OPEN for guard in guards):
+            room += 1
+        elif not instance.max_inflight:
+            room += MORE
+        else:
+            room += instance.max_inflight - load.get(instance.id, 0)
+        if room >= most:
+            break
+    return plan.selected, min(room, most)
+
+
+def next_look(routes: RouteBook, now: int) -> int:
+    """Return when a look may let something go although nothing changed, epoch ms; 0 when no time is known."""
+    return min((group.retry_at for group in routes.groups.values() if group.retry_at > now), default=0)

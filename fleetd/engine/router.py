@@ -1,0 +1,346 @@
+"""
+The Router of one engine: routes that are no task's (spec R4 to R10).
+
+Everything here runs on the event loop. Routing reads what the last commit left and commits nothing; outcomes, which must be durable, go through the engine as
+commands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fleetd.core import routed
+from fleetd.core.event import EventType
+from fleetd.core.failover import fault
+from fleetd.core.instance import Instance, provider_of
+from fleetd.core.outcome import Advice, Course, Failure
+from fleetd.core.route import Requirements, RoutePlan, StepKind
+from fleetd.core.routebook import take_probes
+from fleetd.core.steering import ReportRoute, StrikeRoute, not_eligible, stale
+from fleetd.engine.route_ring import VANISHED, Kept, RouteRing
+from fleetd.engine.timers import Timers
+from fleetd.errors import NotFound
+
+if TYPE_CHECKING:
+    from fleetd.engine.engine import Engine
+
+TAKES = 3
+"""Plans made for one route at most: each but the first because somebody took the probe of a half-open breaker in that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterOptions:
+    """Routes that are remembered, and for how long, ms."""
+
+    plans_kept: int = 10_000
+    plans_for: int = 3_600_000
+
+
+class Routed(NamedTuple):
+    """A plan, the event that tells what became of it ("" when nothing did), and the instance to use, None when there is none."""
+
+    plan: RoutePlan
+    instance: Instance | None
+    event: EventType | None = None
+
+
+class Router:
+    """What the engine does for routes."""
+
+    def __init__(self, engine: Engine, options: RouterOptions) -> None:
+        self.since = engine.clock.wall()
+        self._engine = engine
+        self._book = engine.routes
+        self._ring = RouteRing(options.plans_kept, options.plans_for, self._leave)
+        self._flights: Timers[str] = Timers()
+
+    # routes of services that run their own work
+
+    def route(
+        self,
+        requirements: Requirements,
+        plan_id: str,
+        *,
+        name: str = "",
+        seed: str = "",
+        fallbacks: int | None = None,
+        trace: bool = False,
+        dry_run: bool = False,
+    ) -> Routed:
+        """
+        Plan a route, count it on its instance, and keep the plan; with `dry_run` only plan.
+
+        Raises InvalidArgument when the wanted model is unknown.
+        """
+        book, now = self._book, self._engine.clock.wall()
+        if fallbacks is None:
+            fallbacks = book.rules.fallbacks
+        figures = book.figures
+        kept: Kept | None = None
+        for _ in range(TAKES):
+            plan = book.outside.plan(
+                requirements,
+                now,
+                strict=True,
+                plan_id=plan_id,
+                task_id=name,
+                seed=seed or name or plan_id,
+                fallbacks=fallbacks,
+                trace=trace,
+            )
+            if dry_run or not plan.selected:
+                break
+            kept = Kept([plan], requirements, plan.seed, fallbacks, self._engine.clock.now())
+            if self._enter(kept, plan.selected):
+                break
+            kept = None
+        if dry_run:
+            return Routed(plan, self._instance(plan.selected))
+        figures.routes += 1
+        if plan.selected and kept is not None:
+            figures.routed += 1
+        else:
+            if plan.selected:
+                plan = self._taken(plan)
+            figures.blocked += 1
+            kept = Kept([plan], requirements, plan.seed, fallbacks, self._engine.clock.now())
+        self._keep(kept)
+        return Routed(plan, self._instance(plan.selected))
+
+    def next_expiry(self) -> int | None:
+        """Return when the first unreported route is taken for over, monotonic ms."""
+        return self._flights.next()
+
+    def find(self, plan_id: str) -> Kept | None:
+        """Return a route by the id of its plan, or by its name."""
+        return self._ring.get(plan_id, self._engine.clock.now())
+
+    def verify(self, kept: Kept, plan_version: int = 0) -> Routed:
+        """Check a plan just before it is used (R6)."""
+        _present(kept, plan_version)
+        book, now, plan = self._book, self._engine.clock.wall(), kept.plan
+        book.figures.verifies += 1
+        pinned = _pinned(kept, now)
+        refused = None
+        if plan.selected:
+            refused = book.outside.refusal(
+                plan.selected,
+                kept.requirements,
+                now,
+                own=kept.counted and kept.instance == plan.selected,
+                mine=[key for key, _ in kept.tokens],
+            )
+            fresh = 0 <= now - plan.made_at <= book.rules.plan_max_age
+            if (refused is None and fresh) or (pinned == plan.selected and kept.forced):
+                if not kept.counted:
+                    self._enter(kept, plan.selected, must=True)
+                return Routed(plan, self._instance(plan.selected), EventType.TASK_ROUTE_VERIFIED)
+        order = plan.fallback if refused is not None else ()
+        good = next((each for each in order if self._fits(each, kept, now)), "")
+        new = self._next(kept, pinned=good or pinned)
+        if not new.selected:
+            self._move(kept, new)
+            book.figures.blocked += 1
+            return Routed(new, None, EventType.TASK_ROUTE_BLOCKED)
+        if new.selected == plan.selected:
+            self._move(kept, new)
+            return Routed(new, self._instance(new.selected), EventType.TASK_ROUTE_VERIFIED)
+        new.cause = "rerouted"
+        book.figures.rerouted(routed.reason_code(refused) if refused else "PLAN_STALE")
+        self._move(kept, new)
+        return Routed(new, self._instance(new.selected), EventType.TASK_REROUTED)
+
+    async def reroute(self, kept: Kept, failure: Failure, plan_version: int = 0) -> Routed:
+        """Look for another instance after an error, at once (R7); what the error counts for is durable before this returns."""
+        _present(kept, plan_version)
+        at = failure.instance or kept.instance or kept.plan.selected
+        provider = ""
+        if at:
+            failure = failure._replace(instance=at)
+            await self._engine.execute(StrikeRoute(failure, kept.epochs, _source(kept)))
+            kept.tried = kept.tried if at in kept.tried else (*kept.tried, at)
+            provider = provider_of(at) if fault(failure.code).provider_wide else ""
+        plan = self._next(kept, avoid_provider=provider)
+        if not plan.selected or plan.selected in kept.tried:
+            if not plan.selected:
+                self._move(kept, plan)
+                self._book.figures.blocked += 1
+            return Routed(plan, None, EventType.TASK_ROUTE_BLOCKED)
+        plan.cause = "rerouted"
+        kept.retries = 0
+        self._move(kept, plan)
+        self._book.figures.rerouted(failure.code)
+        return Routed(plan, self._instance(plan.selected), EventType.TASK_REROUTED)
+
+    def pin(self, kept: Kept, instance_id: str, until: int, *, force: bool, plan_version: int = 0) -> Routed:
+        """Pin a route to an instance until then (R8). Raises WrongState INSTANCE_NOT_ELIGIBLE unless `force`."""
+        _present(kept, plan_version)
+        now = self._engine.clock.wall()
+        refused = self._book.outside.refusal(
+            instance_id,
+            kept.requirements,
+            now,
+            own=kept.counted and kept.instance == instance_id,
+            mine=[key for key, _ in kept.tokens],
+        )
+        if refused is not None and (not force or refused.eliminated_by == "known"):
+            raise not_eligible(instance_id, routed.words(refused), refused.eliminated_by)
+        previous = kept.plan.selected
+        kept.pin, kept.pinned_until, kept.forced = instance_id, until, force
+        plan = self._next(kept, pinned=instance_id)
+        chain = [each for each in (plan.selected, *plan.fallback) if each not in (instance_id, previous, "")]
+        first = [previous] if previous and previous != instance_id else []
+        plan.selected, plan.cause, plan.retry_at = instance_id, "overridden", 0
+        plan.fallback = tuple([*first, *chain][: max(1, kept.fallbacks)])
+        self._move(kept, plan)
+        return Routed(plan, self._instance(instance_id), EventType.TASK_ROUTE_OVERRIDDEN)
+
+    async def report(self, kept: Kept, failure: Failure) -> Advice:
+        """Take what came of a try (code "" is a success), and say what to do next. Durable before it is answered."""
+        at = failure.instance or kept.instance or kept.plan.selected
+        if not at:
+            raise NotFound("INSTANCE_NOT_FOUND", "the plan has no instance, so that none was tried")
+        failure = failure._replace(instance=at)
+        if not failure.code:
+            advice: Advice = await self._engine.execute(ReportRoute(failure, epochs=kept.epochs))
+            self._leave(kept)
+            return advice._replace(version=kept.plan.version)
+        course = Course(
+            requirements=kept.requirements,
+            plan_id=kept.plan.plan_id,
+            task_id=kept.plan.task_id,
+            version=kept.plan.version,
+            seed=kept.seed,
+            fallbacks=kept.fallbacks,
+            retries=kept.retries,
+            tried=kept.tried,
+            above=kept.above,
+            pin=_pinned(kept, self._engine.clock.wall()),
+            source=_source(kept),
+            epochs=kept.epochs,
+            mine=[key for key, _ in kept.tokens],
+            counted=kept.counted,
+        )
+        # In the commit's own turn: whoever routes next must see where this one went.
+        answer: Advice = await self._engine.execute(
+            ReportRoute(failure, course), lambda advice: self._advised(kept, failure, advice)
+        )
+        return answer
+
+    def _advised(self, kept: Kept, failure: Failure, advice: Advice) -> None:
+        step = advice.step
+        kept.above = advice.above
+        if step.kind is StepKind.RETRY_SAME:
+            kept.retries += 1
+            self._flights.set(kept.plan.plan_id, self._vanishes(kept.instance) + step.delay)
+            return
+        kept.tried = kept.tried if failure.instance in kept.tried else (*kept.tried, failure.instance)
+        if step.kind is StepKind.SWITCH and advice.plan is not None:
+            kept.retries = 0
+            self._book.figures.rerouted(failure.code)
+            self._move(kept, advice.plan)
+        elif advice.plan is not None:
+            self._book.figures.blocked += 1
+            advice.plan.cause = "blocked"
+            self._move(kept, advice.plan)
+        else:
+            self._leave(kept)
+
+    # routes and their instances
+
+    def _instance(self, instance_id: str) -> Instance | None:
+        return self._book.outside.registry.get(instance_id) if instance_id else None
+
+    def _fits(self, instance_id: str, kept: Kept, now: int) -> bool:
+        return self._book.outside.refusal(instance_id, kept.requirements, now) is None
+
+    def _next(self, kept: Kept, *, pinned: str = "", avoid_provider: str = "") -> RoutePlan:
+        """Return the next version of a route's plan."""
+        now = self._engine.clock.wall()
+        return self._book.outside.plan(
+            kept.requirements,
+            now,
+            own=kept.instance if kept.counted else "",
+            mine=[key for key, _ in kept.tokens],
+            plan_id=kept.plan.plan_id,
+            task_id=kept.plan.task_id,
+            version=kept.plan.version + 1,
+            seed=kept.seed,
+            fallbacks=kept.fallbacks,
+            tried=kept.tried,
+            above=kept.above,
+            pinned=pinned or _pinned(kept, now),
+            avoid_provider=avoid_provider,
+        )
+
+    def _taken(self, plan: RoutePlan) -> RoutePlan:
+        """Return the plan of a route whose instances all had their probe taken by others in this moment."""
+        plan.selected, plan.fallback, plan.scores, plan.reasons = "", (), {}, ()
+        plan.cause, plan.summary = "blocked", "the probe of every instance that fits is held by another call"
+        return plan
+
+    def _move(self, kept: Kept, plan: RoutePlan) -> None:
+        """Make a plan the present one, and count the route where it points."""
+        self._leave(kept)
+        kept.plans.append(plan)
+        if plan.selected:
+            self._enter(kept, plan.selected, must=True)
+
+    def _keep(self, kept: Kept) -> None:
+        now = self._engine.clock.now()
+        self.expire(now)
+        self._ring.put(kept, now)
+
+    def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
+        book = self._book
+        guards = book.outside.guards(instance_id, provider_of(instance_id))
+        tokens = take_probes(book.outside, guards, self._engine.clock.wall(), book.rules)
+        if tokens is None and not must:
+            return False
+        book.arrive(instance_id)
+        kept.instance, kept.counted, kept.tokens = instance_id, True, tokens or []
+        own, provider = (book.outside.registry.breaker(*key).epoch for key in guards)
+        kept.epochs = own, provider
+        self._flights.set(kept.plan.plan_id, self._vanishes(instance_id))
+        return True
+
+    def _leave(self, kept: Kept) -> None:
+        """The work of a route is over, as far as is known."""
+        if not kept.counted:
+            return
+        kept.counted = False
+        self._flights.cancel(kept.plan.plan_id)
+        for token in kept.tokens:
+            self._book.probes.release(*token)
+        freed = self._book.depart(kept.instance) or kept.tokens
+        kept.tokens = []
+        if freed:
+            self._book.loosened = True
+            self._engine.route_timers.look()
+
+    def _vanishes(self, instance_id: str) -> int:
+        instance = self._instance(instance_id)
+        timeout = instance.timeout if instance is not None else 0
+        return self._engine.clock.now() + VANISHED * max(timeout, 1_000)
+
+    def expire(self, now: int) -> None:
+        """Take routes that nobody reported for work that is over."""
+        for plan_id in self._flights.pop(now, 1_000):
+            kept = self._ring.get(plan_id, now)
+            if kept is not None:
+                self._leave(kept)
+
+
+def _present(kept: Kept, plan_version: int) -> None:
+    if plan_version and plan_version != kept.plan.version:
+        raise stale(plan_version, kept.plan.version)
+
+
+def _pinned(kept: Kept, now: int) -> str:
+    return kept.pin if now < kept.pinned_until else ""
+
+
+def _source(kept: Kept) -> str:
+    """Return whose work a route is (F3a): the name its caller gave it; without one each is somebody else's."""
+    return kept.plan.task_id
