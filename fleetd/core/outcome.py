@@ -76,8 +76,7 @@ def advise(ledger: Ledger, course: Course, failure: Failure) -> Advice:
         if struck:
             step, plan = _judge(ledger, course, failure, instance)
     above = max(course.above, instance.ctx) if row.larger_ctx else course.above
-    if step.kind is StepKind.SWITCH:
-        assert plan is not None
+    if step.kind is StepKind.SWITCH and plan is not None:
         plan.cause = "rerouted"
         return Advice(step, plan, routes.instance(step.instance), plan.version, above)
     if step.kind is StepKind.RETRY_SAME:

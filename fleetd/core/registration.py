@@ -95,9 +95,7 @@ class RemoveInstance:
 
 @dataclass(frozen=True, slots=True)
 class SetState:
-    """
-    Set the state of an instance by hand. Answer: Registered. STOPPED stays until it is set to READY; others hold until the next probe or outcome.
-    """
+    """Set the state of an instance by hand. Answer: Registered. STOPPED stays until set to READY, others until the next probe or outcome."""
 
     instance_id: str
     state: InstanceState

@@ -12,10 +12,17 @@ from fleetd.core.ledger import Edge, Ledger, TaskPlan
 from fleetd.core.outcome import Advice, Course, Failure, advise
 from fleetd.core.route import TRIES_KEPT, Candidate, Requirements, RoutePlan, StepKind, TaskRoute, Try
 from fleetd.core.task import Status, Task
-from fleetd.errors import InvalidArgument
+from fleetd.errors import InvalidArgument, NotFound
 
 TAKES = 3
 """Plans made at a claim before the task is BLOCKED: each but the first because somebody took the probe of a half-open breaker in that moment."""
+
+
+def route_of(task: Task) -> TaskRoute:
+    """Return the route of a task that has one."""
+    if task.route is None:
+        raise NotFound("PLAN_NOT_FOUND", f"task {task.id} was submitted without route requirements")
+    return task.route
 
 
 def first_plan(ledger: Ledger, task_id: str, requirements: Requirements) -> RoutePlan:
@@ -72,8 +79,7 @@ def admit(ledger: Ledger, task: Task) -> bool:
 
 def enter(ledger: Ledger, task: Task, instance_id: str, *, must: bool = False) -> bool:
     """Count the task's lease on an instance; False, unless it `must`, when somebody else got the probe it needs in this moment."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     epochs = ledger.routes.enter(task.id, instance_id, ledger.now, must=must)
     if epochs is None:
         return False
@@ -98,8 +104,7 @@ def went_well(ledger: Ledger, task: Task) -> None:
 
 def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
     """A try of a run failed while its lease stands: return what to do next, and make the switch when that is it (R11)."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     failure = failure._replace(instance=failure.instance or route.instance)
     _note_try(ledger, route, failure)
     advice = advise(ledger, course(ledger, task, route), failure)
@@ -140,8 +145,7 @@ def run_failed(ledger: Ledger, task: Task, code: str, message: str) -> bool:
 
 def unserved(ledger: Ledger, task: Task) -> RoutePlan:
     """Return a plan for a task whose run found no instance; the caller blocks the task when there is still none."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     route.made_at = 0
     return _plan(ledger, task, route)
 
@@ -152,8 +156,7 @@ def reroute(ledger: Ledger, task: Task, failure: Failure) -> tuple[RoutePlan, bo
 
     Waiting tasks without another one become BLOCKED; what runs goes on, and its agent hears of it by its own word.
     """
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     at = failure.instance or route.instance or route.selected
     if at:
         failure = failure._replace(instance=at)
@@ -187,8 +190,7 @@ def reroute(ledger: Ledger, task: Task, failure: Failure) -> tuple[RoutePlan, bo
 
 def verify(ledger: Ledger, task: Task) -> EventType:
     """Check the plan of a task that somebody is about to use (R6); return the event that tells what came of it."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     ledger.routes.counted.verifies += 1
     if task.live:
         held = ledger.routes.mine(task.id)
@@ -214,8 +216,7 @@ def verify(ledger: Ledger, task: Task) -> EventType:
 
 def pin(ledger: Ledger, task: Task, instance_id: str, until: int, actor: str, *, forced: bool) -> RoutePlan:
     """Pin a task to an instance until then (R8). The caller has made sure that a filter that refuses it is to be overruled when `forced`."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     previous = route.instance or route.selected
     route.pin, route.pinned_until, route.forced = instance_id, until, forced
     plan = _plan(ledger, task, route)
@@ -235,8 +236,7 @@ def pin(ledger: Ledger, task: Task, instance_id: str, until: int, actor: str, *,
 
 def block(ledger: Ledger, task: Task, plan: RoutePlan) -> None:
     """Let a waiting task wait for an instance (T1, F6)."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     plan.cause = "blocked"
     _adopt(ledger, task, route, plan)
     route.retry_at = plan.retry_at
@@ -249,8 +249,7 @@ def block(ledger: Ledger, task: Task, plan: RoutePlan) -> None:
 
 def unblock(ledger: Ledger, task: Task, reason: str, *, keep_plan: bool = False) -> None:
     """Let a BLOCKED task wait for an agent again, in its old place; it gets its plan when it is claimed."""
-    route = task.route
-    assert route is not None
+    route = route_of(task)
     ledger.move(task, Status.PENDING)
     route.retry_at = 0
     if not keep_plan:

@@ -15,7 +15,7 @@ from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.outcome import Advice, Course, Failure, advise
 from fleetd.core.route import Requirements, Step, StepKind, TaskRoute
 from fleetd.core.task import Task
-from fleetd.errors import Conflict, LeaseLost, NotFound, WrongState
+from fleetd.errors import Conflict, LeaseLost, WrongState
 
 
 class Steered(NamedTuple):
@@ -123,7 +123,7 @@ class ReportLease:
             raise LeaseLost(
                 f"lease {self.lease_epoch} of task {task.id} is over", {"lease_epoch": str(task.lease_epoch)}
             )
-        route = _route(task)
+        route = routed.route_of(task)
         if self.failure.code:
             return routed.instance_failed(ledger, task, self.failure)
         tried = self.failure.instance or route.instance
@@ -194,7 +194,7 @@ def stale(asked: int, present: int) -> Conflict:
 
 def _steerable(ledger: Ledger, task_id: str, plan_version: int) -> tuple[Task, TaskRoute]:
     task = find(ledger, task_id)
-    route = _route(task)
+    route = routed.route_of(task)
     if plan_version and plan_version != route.version:
         raise stale(plan_version, route.version)
     if task.terminal:
@@ -204,14 +204,8 @@ def _steerable(ledger: Ledger, task_id: str, plan_version: int) -> tuple[Task, T
     return task, route
 
 
-def _route(task: Task) -> TaskRoute:
-    if task.route is None:
-        raise NotFound("PLAN_NOT_FOUND", f"task {task.id} was submitted without route requirements")
-    return task.route
-
-
 def _steered(ledger: Ledger, task: Task, event: EventType) -> Steered:
-    route = _route(task)
+    route = routed.route_of(task)
     chosen = (route.instance if task.live else "") or route.selected
     success = event is not EventType.TASK_ROUTE_BLOCKED
     return Steered(task, event, success, ledger.routes.instance(chosen) if chosen else None)
