@@ -122,6 +122,7 @@ def _union(keys: Sequence[Keys]) -> Keys:
         runs=merge(one.runs for one in keys),
         specs=merge(one.specs for one in keys),
         checkpoints=merge(one.checkpoints for one in keys),
+        blocked=merge(one.blocked for one in keys),
     )
 
 

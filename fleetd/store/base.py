@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from fleetd.core.agent import Agent
 from fleetd.core.audit import AuditLine
+from fleetd.core.breaker import Breaker
 from fleetd.core.event import Event, EventFilter
 from fleetd.core.lanes import LaneKey
-from fleetd.core.breaker import Breaker
 from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute, Registered
 from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.route import Requirements, RoutePlan
