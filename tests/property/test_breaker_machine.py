@@ -245,9 +245,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @invariant()
     def one_probe_at_a_time(self):
         """F3b: the places that are held are those of the model, one for each breaker at most."""
-        held = {
-            (BreakerKind.INSTANCE, name): until for name, until in self.holders.items() if until > self.now
-        }
+        held = {(BreakerKind.INSTANCE, name): until for name, until in self.holders.items() if until > self.now}
         assert self.probes.held(self.now) == held
 
     @invariant()

@@ -83,12 +83,7 @@ def test_a_breaker_refuses_while_open_and_while_its_one_probe_is_held(kind, name
     assert seen(BreakerState.OPEN, {}) == ("breaker", f"{said} OPEN until {NOW + 5}", wanted)
     assert seen(BreakerState.HALF_OPEN, {}) is None
     assert seen(BreakerState.HALF_OPEN, {key: NOW}) is None
-    assert (
-        seen(
-            BreakerState.HALF_OPEN, {(BreakerKind.INSTANCE, "q:i"): NOW + 9, (BreakerKind.HOST, "p"): NOW + 9}
-        )
-        is None
-    )
+    assert seen(BreakerState.HALF_OPEN, {(BreakerKind.INSTANCE, "q:i"): NOW + 9, (BreakerKind.HOST, "p"): NOW + 9}) is None
     assert seen(BreakerState.HALF_OPEN, {key: NOW + 9}) == (
         "breaker",
         f"{said} HALF_OPEN, probed until {NOW + 9}",
