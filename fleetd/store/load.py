@@ -12,7 +12,8 @@ from fleetd.core.ledger import Keys
 from fleetd.core.task import Payload, Task
 from fleetd.store import rows
 from fleetd.store.base import Loaded, TaskParts
-from fleetd.store.rows import columns, encode
+from fleetd.store.json_text import encode
+from fleetd.store.rows import columns
 
 _TASK = columns(rows.TASK_COLUMNS, "t")
 _LISTED = "IN (SELECT value FROM json_each(?))"
@@ -48,6 +49,10 @@ HEADS = (
     f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_queued WHERE t.lane = ? AND t.place > ? AND t.queued = 1"
     " ORDER BY t.place LIMIT ?"
 )
+BLOCKED = (
+    f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_blocked WHERE t.blocked = ? AND t.status = 7"
+    " ORDER BY t.place LIMIT ?"
+)
 PARTS = (
     f"SELECT s.seq, s.spec, i.content_type, i.data, {columns(rows.CHECKPOINT_COLUMNS, 'c')} FROM task_specs AS s"
     " LEFT JOIN task_inputs AS i ON i.seq = s.seq LEFT JOIN task_checkpoints AS c ON c.seq = s.seq"
@@ -76,6 +81,10 @@ def load(
     )
     for statement, wanted in searches:
         for row in _found(connection, statement, wanted):
+            if row[0] not in tasks:
+                tasks[row[0]] = rows.task_of(row)
+    for first in keys.blocked:
+        for row in connection.execute(BLOCKED, first):
             if row[0] not in tasks:
                 tasks[row[0]] = rows.task_of(row)
     return Loaded(

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from fleetd.core.audit import AuditLine
 from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge, Minute
+from fleetd.core.route import RoutePlan
 from fleetd.core.task import LIVE, Run, Status, TaskFilter
-from fleetd.store import load, rows
+from fleetd.store import load, route_rows, rows
 from fleetd.store.base import EventPage, LaneRow, Snapshot, StoreBroken, TaskPage, TaskRow
-from fleetd.store.rows import columns, encode, marks
+from fleetd.store.json_text import encode
+from fleetd.store.rows import columns, marks
 
 _TASK = columns(rows.TASK_COLUMNS, "t")
 _NEWEST = 2**63 - 1
@@ -29,7 +31,15 @@ LANES = (
 LIVE_TASKS = (
     f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_live WHERE t.status BETWEEN 2 AND 3 ORDER BY t.seq"
 )
-DELAYED = "SELECT org_id, count(*) FROM tasks INDEXED BY tasks_delayed WHERE status = 1 AND queued = 0 GROUP BY org_id"
+DELAYED = (
+    "SELECT org_id, count(*) FROM tasks INDEXED BY tasks_unplaced WHERE queued = 0 AND (status = 1 OR status = 7)"
+    " GROUP BY org_id"
+)
+BLOCKED = (
+    # Of each group the first task alone is looked at, as in LANES.
+    "SELECT g.blocked, t.route FROM (SELECT blocked, min(place), seq FROM tasks INDEXED BY tasks_blocked"
+    " WHERE status = 7 AND blocked <> 0 GROUP BY blocked) AS g CROSS JOIN tasks AS t WHERE t.seq = g.seq"
+)
 DUE = "SELECT at, kind, task_seq FROM due INDEXED BY due_by_time ORDER BY at, kind, task_seq LIMIT ?"
 TASKS = (
     f"SELECT {_TASK}, s.spec FROM tasks AS t CROSS JOIN task_specs AS s"
@@ -39,6 +49,10 @@ TASK_SEQ = "SELECT seq FROM tasks WHERE id = ?"
 RUNS = (
     f"SELECT {columns(rows.RUN_COLUMNS, 'r')} FROM tasks AS t CROSS JOIN runs AS r"
     " WHERE t.id = ? AND r.task_seq = t.seq ORDER BY r.lease_epoch"
+)
+PLANS = (
+    f"SELECT {columns(route_rows.PLAN_COLUMNS, 'p')} FROM tasks AS t CROSS JOIN plans AS p"
+    " WHERE t.id = ? AND p.task_seq = t.seq ORDER BY p.version"
 )
 OLDEST_EVENT = "SELECT coalesce((SELECT min(seq) FROM events), event_seq + 1) FROM daemons"
 AHEAD = (
@@ -81,6 +95,12 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             f"SELECT minute, {figures} FROM minutes WHERE minute >= ? ORDER BY minute", (minutes_since,)
         )
         agents = connection.execute(f"SELECT {columns(rows.AGENT_COLUMNS)} FROM agents ORDER BY agent_id")
+        instances = connection.execute(
+            f"SELECT {columns(route_rows.INSTANCE_COLUMNS)} FROM instances ORDER BY id"
+        )
+        breakers = connection.execute(
+            f"SELECT {columns(route_rows.BREAKER_COLUMNS)} FROM breakers ORDER BY kind, name"
+        )
         return Snapshot(
             daemon_id=daemon[0],
             generation=daemon[1],
@@ -100,6 +120,11 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             counts={Status(status): n for status, n in connection.execute("SELECT status, n FROM counts")},
             totals=Minute(*connection.execute(f"SELECT {figures} FROM totals").fetchone()),
             minutes={minute: Minute(*values) for minute, *values in minutes},
+            instances=[route_rows.instance_of(row) for row in instances],
+            breakers=[route_rows.breaker_of(row) for row in breakers],
+            blocked={
+                group: route_rows.route_of(route).requirements for group, route in connection.execute(BLOCKED)
+            },
         )
 
 
@@ -123,6 +148,10 @@ def get_tasks(
 
 def get_runs(connection: sqlite3.Connection, task_id: str) -> list[Run]:
     return [rows.run_of(row) for row in connection.execute(RUNS, (task_id,))]
+
+
+def get_plans(connection: sqlite3.Connection, task_id: str) -> list[RoutePlan]:
+    return [route_rows.plan_of(row) for row in connection.execute(PLANS, (task_id,))]
 
 
 def lineage(connection: sqlite3.Connection, task_id: str) -> list[tuple[str, Edge]]:

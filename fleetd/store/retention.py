@@ -8,7 +8,7 @@ import sqlite3
 from itertools import takewhile
 
 from fleetd.store.base import Retention, Trimmed
-from fleetd.store.rows import encode
+from fleetd.store.json_text import encode
 from fleetd.store.transaction import commit
 
 OVER = (
@@ -26,6 +26,7 @@ FORGET_TASKS = (
     f"DELETE FROM task_inputs WHERE seq {_LISTED}",
     f"DELETE FROM task_checkpoints WHERE seq {_LISTED}",
     f"DELETE FROM runs WHERE task_seq {_LISTED}",
+    f"DELETE FROM plans WHERE task_seq {_LISTED}",
     f"DELETE FROM due WHERE task_seq {_LISTED}",
     # Lines that say where others came from stay with those others.
     f"DELETE FROM lineage WHERE task_seq {_LISTED}",

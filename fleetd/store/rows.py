@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any, TypeVar
 
@@ -27,27 +26,11 @@ from fleetd.core.task import (
     Status,
     Task,
 )
+from fleetd.store.json_text import decode, encode
+from fleetd.store.route_rows import route_of, route_text
 
 Row = Sequence[Any]
 E = TypeVar("E", bound=IntEnum)
-
-
-def encoder(make: Callable[..., Callable[[Any, int], Iterable[str]]] | None) -> Callable[[Any], str]:
-    """
-    Return a function that makes JSON as it is stored.
-
-    `make` is what `JSONEncoder.encode` calls anew for every value, which takes longer than its work on the small values of a row;
-    None where Python has no such function.
-    """
-    plain = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-    if make is None:
-        return plain.encode
-    chunks = make(None, plain.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
-    return lambda value: "".join(chunks(value, 0))
-
-
-encode = encoder(getattr(json.encoder, "c_make_encoder", None))
-decode = json.JSONDecoder().decode
 
 
 def _members(kind: type[E]) -> Mapping[int, E]:
@@ -73,7 +56,7 @@ TASK_CHANGING = (
     "status", "priority", "lane", "place", "queued", "mode", "mode_source", "lease_epoch", "agent_id", "session_epoch", "accepted",
     "order", "order_at", "ending", "attempt", "max_attempts", "losses", "replays", "dead_reason", "progress", "progress_message", "progress_at", "version",
     "events", "updated_at", "queued_at", "run_at", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "deadline",
-    "start_by", "timeout", "due", "error_code", "error_message", "reserved_agent",
+    "start_by", "timeout", "due", "error_code", "error_message", "reserved_agent", "route", "blocked",
 )  # fmt: skip
 """Columns an update sets, in the order of `task_changes`."""
 
@@ -158,11 +141,13 @@ def task_changes(task: Task) -> tuple[Any, ...]:
         task.error_code,
         task.error_message,
         task.reserved_agent,
+        None if task.route is None else route_text(task.route),
+        task.blocked,
     )
 
 
 def task_of(row: Row) -> Task:
-    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 49 keyword arguments cost three times as much."""
+    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 51 keyword arguments cost three times as much."""
     task = object.__new__(Task)
     (
         task.seq,
@@ -214,7 +199,9 @@ def task_of(row: Row) -> Task:
         task.error_code,
         task.error_message,
         task.reserved_agent,
-    ) = row[:49]
+        route,
+        task.blocked,
+    ) = row[:51]
     task.exclusive = exclusive == 1
     task.retry = None if retry is None else RetryPolicy(*decode(retry))
     task.status = _STATUS[status]
@@ -225,6 +212,7 @@ def task_of(row: Row) -> Task:
     task.accepted = accepted == 1
     task.order = _ORDER[order]
     task.ending = _ENDING[ending]
+    task.route = None if route is None else route_of(route)
     return task
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from fleetd.core.audit import AuditLine
 from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge
+from fleetd.core.route import RoutePlan
 from fleetd.core.task import Run, TaskFilter
 from fleetd.store import migrations, reads
 from fleetd.store.base import (
@@ -118,6 +119,10 @@ class SqliteStore:
         return await self._read(
             partial(reads.list_tasks, wanted=wanted, before_seq=before_seq, limit=limit, examine=examine)
         )
+
+    async def get_plans(self, task_id: str) -> list[RoutePlan]:
+        """Return every version of a task's route plan, oldest first; none for a task without one, or without such a task."""
+        return await self._read(partial(reads.get_plans, task_id=task_id))
 
     async def get_runs(self, task_id: str) -> list[Run]:
         """Return how the leases of a task ended, oldest first."""

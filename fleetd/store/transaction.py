@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Due, Minute
 from fleetd.core.task import Task
-from fleetd.store import load, rows
+from fleetd.store import load, route_rows, rows
 from fleetd.store.base import (
     CommitUnclear,
     Heads,
@@ -62,6 +62,10 @@ INSERT_EDGE = _insert("lineage", ("task_seq", "kind", "from_task_id", "at", "det
 SAVE_AGENT = _insert("agents", rows.AGENT_COLUMNS, replace=True)
 FORGET_AGENT = "DELETE FROM agents WHERE agent_id = ?"
 SAVE_RULE = _insert("limits", rows.RULE_COLUMNS, replace=True)
+SAVE_PLAN = _insert("plans", route_rows.PLAN_COLUMNS, replace=True)
+SAVE_INSTANCE = _insert("instances", route_rows.INSTANCE_COLUMNS, replace=True)
+FORGET_INSTANCE = "DELETE FROM instances WHERE id = ?"
+SAVE_BREAKER = _insert("breakers", route_rows.BREAKER_COLUMNS, replace=True)
 INSERT_AUDIT = _insert("audits", rows.AUDIT_COLUMNS)
 FIND_LANE = (
     "SELECT id FROM lanes WHERE org_id = ? AND capabilities = ? AND mode = ? AND priority = ? AND agent = ?"
@@ -218,10 +222,21 @@ class _Transaction:
         # Removed first: an agent that was removed and came back in one batch is there afterwards.
         many(FORGET_AGENT, [(agent_id,) for agent_id in changes.agents_removed])
         many(SAVE_AGENT, [rows.agent_values(agent) for agent in changes.agents.values()])
+        self._write_router(changes)
         for seq, event in enumerate(changes.events, self._event_seq + 1):
             event.seq = seq
         self._event_seq += len(changes.events)
         self._insert(INSERT_EVENT, [rows.event_values(event) for event in changes.events])
+
+    def _write_router(self, changes: Changes) -> None:
+        many = self._many
+        many(SAVE_PLAN, [route_rows.plan_values(planned) for planned in changes.plans])
+        many(FORGET_INSTANCE, [(name,) for name, found in changes.instances.items() if found is None])
+        many(
+            SAVE_INSTANCE,
+            [route_rows.instance_values(found) for found in changes.instances.values() if found is not None],
+        )
+        many(SAVE_BREAKER, [route_rows.breaker_values(breaker) for breaker in changes.breakers.values()])
 
     def _write_tasks(self, changes: Changes) -> None:
         new = [item.task for item in changes.new_tasks]

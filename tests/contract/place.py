@@ -9,6 +9,7 @@ from typing import Any
 from fleetd.core.event import Event, EventType
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Keys, Minute, NewTask
+from fleetd.core.route import Requirements, RoutePlan
 from fleetd.core.task import Payload, Spec, Status, Task
 from fleetd.store.base import (
     Heads,
@@ -59,6 +60,21 @@ def a_new(task: Task, spec: Spec | None = None, data: bytes | None = None) -> Ne
 
 def an_event(kind: EventType = EventType.TASK_CREATED, ref: int = 0, **fields: Any) -> Event:
     return Event(kind, **{"time": NOW, "task_ref": ref, "task_id": f"task-{ref}" if ref else "", **fields})
+
+
+def a_plan(task_id: str, version: int, **fields: Any) -> RoutePlan:
+    values = {
+        "plan_id": f"plan-{version}",
+        "selected": "a:b",
+        "fallback": (),
+        "scores": {},
+        "reasons": (),
+        "requirements": Requirements(),
+        "registry_version": 0,
+        "seed": "",
+        "made_at": NOW + version,
+    }
+    return RoutePlan(task_id=task_id, version=version, **{**values, **fields})
 
 
 async def run(store: Store, *operations: Operation) -> list[Any]:

@@ -96,8 +96,8 @@ async def test_those_ahead_are_counted_up_to_a_limit(store):
     assert await store.count_ahead(77, 100, 2) == 0
 
 
-async def test_pending_tasks_without_a_place_are_counted_by_org(store):
-    """D10: delayed tasks are pending, too"""
+async def test_pending_tasks_without_a_place_and_blocked_ones_are_counted_by_org(store):
+    """D10, R6: delayed and blocked tasks wait, too"""
     await add(
         store,
         a_task(1, org_id="a"),
@@ -106,9 +106,9 @@ async def test_pending_tasks_without_a_place_are_counted_by_org(store):
         a_task(4, org_id="a", queued=True),
         *(a_task(10 + status, org_id="a", status=status) for status in Status if status != Status.PENDING),
     )
-    assert (await store.snapshot(0)).delayed == {"a": 2, "b": 1}
+    assert (await store.snapshot(0)).delayed == {"a": 3, "b": 1}
 
     back = a_task(2, org_id="b", queued=True)
     await change(store, back, a_task(3, org_id="a", status=Status.CANCELLED))
 
-    assert (await store.snapshot(0)).delayed == {"a": 1}
+    assert (await store.snapshot(0)).delayed == {"a": 2}

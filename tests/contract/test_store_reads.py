@@ -35,6 +35,7 @@ async def test_a_new_store_is_empty(store):
     assert (snapshot.agents, snapshot.lanes, snapshot.live) == ([], [], [])
     assert (snapshot.counts, snapshot.totals, snapshot.minutes) == ({}, Minute(), {})
     assert (snapshot.delayed, snapshot.rules) == ({}, {})
+    assert (snapshot.instances, snapshot.breakers, snapshot.blocked) == ([], [], {})
     assert (await store.last_batch(), await store.oldest_event()) == (0, 1)
     assert await store.list_audits(0, 10, "", "") == []
     assert (await store.list_tasks(TaskFilter(), 0, 10, 10)).next_before == 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from fleetd.core.event import EventFilter
-from fleetd.core.ledger import Audit, Due, DueKind, Edge
+from fleetd.core.ledger import Audit, Due, DueKind, Edge, TaskPlan
 from fleetd.core.task import TERMINAL, Checkpoint, Ending, Run, Spec, Status, TaskFilter
 from fleetd.store.base import Retention, Trimmed
 from tests.contract.place import (
     LANE,
     NOW,
     a_new,
+    a_plan,
     a_task,
     add,
     all_events,
@@ -59,7 +60,7 @@ async def test_terminal_tasks_leave_when_their_time_has_passed(store):
 
 
 async def test_a_task_leaves_with_everything_that_belongs_to_it(store):
-    """D12, D6: specs, inputs, checkpoints, results, lineage and things to do later"""
+    """D12, D6, R5: specs, inputs, checkpoints, results, plans, lineage and things to do later"""
     for seq in (1, 2):
         await write(
             store,
@@ -78,6 +79,7 @@ async def test_a_task_leaves_with_everything_that_belongs_to_it(store):
             ],
             due=[Due(NOW, DueKind.REPLAY, seq)],
             edges=[Edge(seq, "retry_of", f"task-{seq}", NOW, "")],
+            plans=[TaskPlan(seq, a_plan(f"task-{seq}", version)) for version in (1, 2)],
         )
     young = an_old(2, finished_at=NOW + 5, due=DueKind.REPLAY)
     await change(store, young)
@@ -98,6 +100,10 @@ async def test_a_task_leaves_with_everything_that_belongs_to_it(store):
     assert kept.parts.checkpoint == Checkpoint(b"state", "s", 1)
     assert len(await store.get_runs("task-2")) == 2
     assert len(await store.lineage("task-2")) == 1
+    assert len(await store.get_plans("task-2")) == 2
+    # A plan is found through its task: only another one with the same seq shows what was left behind.
+    await add(store, a_task(1))
+    assert await store.get_plans("task-1") == []
 
 
 async def test_a_child_remembers_a_parent_that_left(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import fields
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.ledger import Changes, Due, DueKind, Edge, Keys, Minute
+from fleetd.core.route import LatencyClass, Requirements, TaskRoute, Try
 from fleetd.core.task import (
     Artifact,
     Checkpoint,
@@ -54,6 +56,28 @@ FULL_SPEC = Spec(
     estimated_duration=5,
     schedule_to_start=6,
     traceparent="00-abc",
+)
+
+
+FULL_ROUTE = TaskRoute(
+    requirements=Requirements(
+        ("coding", "tool use"), ("cheap",), 32_000, LatencyClass.BATCH, ("vision",), "ünï/model"
+    ),
+    version=1,
+    selected="openai:gpt-4o",
+    fallback=("local:llama", "openai:mini"),
+    made_at=2,
+    summary="why: 'quotes' and a NUL: \x00",
+    pin="local:llama",
+    pinned_until=3,
+    forced=True,
+    instance="local:llama",
+    epochs=(0, 4),
+    retries=5,
+    tried=("a:b", "c:d"),
+    tries=(Try("a:b", "RATE_LIMITED", 6), Try("c:d", "", 0)),
+    above=7,
+    retry_at=8,
 )
 
 
@@ -109,6 +133,8 @@ def a_full_task(seq: int) -> Task:
         external_ref="ref",
         idempotency_key="key",
         body_hash=b"\x00\xff",
+        route=copy(FULL_ROUTE),
+        blocked=-(2**63),
     )
 
 
@@ -128,6 +154,14 @@ async def test_every_field_of_a_task_comes_back_as_it_was_written(store):
     full = a_full_task(1)
     plain = {name for name in Task.__slots__ if getattr(full, name) == getattr(Task(seq=0, id=""), name)}
     assert not plain, "every field must differ from its default, or this test does not look at it"
+    route = full.route
+    plain = {name for name in TaskRoute.__slots__ if getattr(route, name) == getattr(TaskRoute(None), name)}
+    plain |= {
+        name
+        for name in Requirements._fields
+        if getattr(route.requirements, name) == getattr(Requirements(), name)
+    }
+    assert not plain, "nor may one of its route or its requirements"
     await write(store, new_tasks=[a_new(full, FULL_SPEC, b"input")])
 
     row = (await store.get_tasks(["full-1"], with_parts=True))["full-1"]
@@ -148,6 +182,29 @@ async def test_every_field_of_a_task_comes_back_as_it_was_written(store):
         "exclusive",
     ):
         assert type(getattr(row.task, name)) is type(getattr(full, name))
+    assert type(row.task.route.requirements.latency_class) is LatencyClass
+    assert row.task.route.forced is True
+
+
+async def test_a_loaded_task_has_a_route_of_its_own(store):
+    """T8, R5: what a command changes and takes back must not show in the next transaction, also for live tasks, which are kept"""
+    full = a_full_task(1)
+    await write(store, new_tasks=[a_new(full)])
+    for _ in range(2):
+        (found,) = (await load(store, task_ids=("full-1",))).tasks
+        assert found == full
+        found.route.version = 99
+
+
+async def test_a_task_without_requirements_has_no_route_and_can_lose_one(store):
+    """R13"""
+    await add(store, a_task(1), a_task(2, route=copy(FULL_ROUTE)))
+    assert (await task(store, "task-1")).route is None
+
+    await change(store, a_task(1, route=TaskRoute(Requirements())), a_task(2))
+
+    assert (await task(store, "task-1")).route == TaskRoute(Requirements())
+    assert (await task(store, "task-2")).route is None
 
 
 async def test_an_update_writes_every_field_but_those_that_name_the_task(store):

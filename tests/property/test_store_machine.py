@@ -1,4 +1,4 @@
-"""The stores against a small model: whatever is written, in whatever order, both know the same (spec T2, T5, T8, D3, D10, D12)."""
+"""The stores against a small model: whatever is written, in whatever order, both know the same (spec T2, T5, T8, D3, D10, D12, R6)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fleetd.core.event import Event, EventFilter, EventType
 from fleetd.core.ledger import Changes, Due, DueKind, Keys
-from fleetd.core.task import LIVE, MOVES, TERMINAL, Ending, Run, Spec, Status, Task, TaskFilter
+from fleetd.core.route import Requirements, TaskRoute
+from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Ending, Run, Spec, Status, Task, TaskFilter
 from fleetd.store.base import Heads, Intern, LaneRow, Load, Parts, Retention, Store, Trimmed, Write
 from fleetd.store.sqlite import SqliteStore
 from tests.contract.place import LANE, a_new, run, seqs
@@ -27,6 +28,8 @@ from tests.contract.place import LANE, a_new, run, seqs
 LANES = [LANE, LANE._replace(priority=4), LANE._replace(org_id="o")]
 OVER = {Status.COMPLETED, Status.FAILED, Status.CANCELLED}
 DEAD = {Status.DEAD_LETTER, Status.DISCARDED}
+GROUPS = [-5, 6]
+"""What BLOCKED tasks wait for."""
 
 
 SEEDS = st.integers(0, 2**32)
@@ -85,6 +88,12 @@ class Model:
     def queue(self, lane: int) -> list[Task]:
         waiting = (task for task in self.tasks.values() if task.queued and task.lane == lane)
         return sorted(waiting, key=lambda task: task.place)
+
+    def group(self, group: int) -> list[Task]:
+        waiting = (
+            task for task in self.tasks.values() if task.status is Status.BLOCKED and task.blocked == group
+        )
+        return sorted(waiting, key=lambda task: (task.place, task.seq))
 
     def newest(self, *statuses: Status) -> list[int]:
         return sorted((task.seq for task in self.tasks.values() if task.status in statuses), reverse=True)
@@ -215,6 +224,7 @@ class StoreMachine(RuleBasedStateMachine):
             external_ref=chance.choice([*[""] * 8, "r"]),
             due=DueKind.START if delayed else 0,
         )
+        self.block(chance, task)
         changes.new_tasks.append(a_new(task, Spec(task.id, tags=("t",) * (number % 3))))
         if delayed:
             changes.due.append(Due(self.now + number % 7, DueKind.START, number))
@@ -244,6 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
         if status in TERMINAL and task.status is not status:
             task.finished_at = self.now
         task.status = status
+        self.block(chance, task)
         task.queued = status is Status.PENDING and chance.random() < 0.5
         if task.due and (task.queued or task.terminal):
             changes.due_done.append((task.seq, task.due))
@@ -254,6 +265,12 @@ class StoreMachine(RuleBasedStateMachine):
         changes.tasks[task.seq] = task
         self.tell(changes, task, EventType.TASK_UPDATED)
         return number
+
+    def block(self, chance: Random, task: Task) -> None:
+        """Let a BLOCKED task wait for something, and any other for nothing."""
+        task.blocked = chance.choice(GROUPS) if task.status is Status.BLOCKED else 0
+        if task.blocked:
+            task.route = TaskRoute(Requirements(model=f"model {task.blocked}"), version=task.version)
 
     def tell(self, changes: Changes, task: Task, kind: EventType) -> None:
         changes.events.append(
@@ -268,9 +285,11 @@ class StoreMachine(RuleBasedStateMachine):
             held_by=("a",) if chance.random() < 0.5 else (),
             external_refs=(("o", "r"),) if chance.random() < 0.5 else (),
             idempotency=(("default", "k"),) if chance.random() < 0.5 else (),
+            blocked=tuple((group, chance.randint(1, 3)) for group in GROUPS if chance.random() < 0.5),
         )
 
     def named(self, model: Model, keys: Keys) -> list[Task]:
+        blocked = {task.seq for group, limit in keys.blocked for task in model.group(group)[:limit]}
         return [
             task
             for _, task in sorted(model.tasks.items())
@@ -279,6 +298,7 @@ class StoreMachine(RuleBasedStateMachine):
             or (task.live and task.agent_id in keys.held_by)
             or (not task.terminal and (task.org_id, task.external_ref) in keys.external_refs)
             or (task.org_id, task.idempotency_key) in keys.idempotency
+            or task.seq in blocked
         ]
 
     @rule(
@@ -324,8 +344,10 @@ class StoreMachine(RuleBasedStateMachine):
             snapshot = result_of(store.snapshot(0))
             assert snapshot.last_event_seq == model.event_seq
             assert snapshot.lanes == [lane_row(model, n, key) for n, key in enumerate(LANES, 1)]
-            waiting = [t for t in model.tasks.values() if t.status is Status.PENDING and not t.queued]
+            waiting = [t for t in model.tasks.values() if t.status in WAITING and not t.queued]
             assert snapshot.delayed == Counter(task.org_id for task in waiting)
+            groups = {task.blocked: task.route.requirements for task in waiting if task.blocked}
+            assert snapshot.blocked == groups
             assert snapshot.live == [task for _, task in sorted(model.tasks.items()) if task.live]
             page = result_of(store.list_tasks(TaskFilter(), 0, 1_000, 1_000))
             assert [row.task for row in page.rows] == [model.tasks[seq] for seq in model.newest(*Status)]

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from fleetd.core.task import Mode, RetryPolicy, Status, Task
+from fleetd.store import rows
 from fleetd.store.base import StoreBroken
 from fleetd.store.migrations import Migration, known, migrate
 from fleetd.store.sqlite import SqliteStore
@@ -16,7 +18,7 @@ ONE = Migration(
 )
 TWO = Migration(2, "0002_two.sql", "CREATE TABLE b (y);\nCREATE INDEX b_y ON b (y)")
 
-RELEASED = {"0001_first.sql"}
+RELEASED = {"0001_first.sql", "0002_router.sql"}
 """Every file of the schema must be named here, so that a number is never given twice."""
 
 
@@ -99,6 +101,43 @@ async def test_a_store_with_a_newer_schema_says_which_file(tmp_path):
     with pytest.raises(StoreBroken, match=r"fleetd\.db: the database has schema 9999"):
         await store.open()
     await store.close()
+
+
+async def test_tasks_from_before_the_router_read_back_without_a_route(tmp_path):
+    """S7, R13: a database that only the first migration made"""
+    tasks = [
+        Task(seq=1, id="delayed", place=1, run_at=5),
+        Task(seq=2, id="queued", org_id="o", place=2, queued=True, lane=1, external_ref="r"),
+        Task(
+            seq=3, id="running", status=Status.RUNNING, mode=Mode.PULL, agent_id="a", lease_epoch=2, place=3
+        ),
+        Task(seq=4, id="over", status=Status.COMPLETED, retry=RetryPolicy(1, 1.5, 3, 0.25), body_hash=b"h"),
+    ]
+    path = tmp_path / "fleetd.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert migrate(connection, known("sqlite")[:1]) == 1
+        old = [name for _, name, *_ in connection.execute("PRAGMA table_info(tasks)")]
+        assert {"route", "blocked"}.isdisjoint(old)
+        for task in tasks:
+            row = dict(zip(rows.TASK_COLUMNS, rows.task_values(task), strict=True))
+            values = [row[name] for name in old]
+            connection.execute(
+                f"INSERT INTO tasks ({rows.columns(old)}) VALUES ({rows.marks(len(old))})", values
+            )
+            connection.execute("INSERT INTO task_specs VALUES (?, ?)", (task.seq, '{"title":"t"}'))
+    store = SqliteStore(path)
+    await store.open()
+    try:
+        found = await store.get_tasks([task.id for task in tasks])
+        snapshot = await store.snapshot(0)
+    finally:
+        await store.close()
+
+    assert [found[task.id].task for task in tasks] == tasks
+    assert {(row.task.route, row.task.blocked) for row in found.values()} == {(None, 0)}
+    assert snapshot.live == [tasks[2]]
+    assert snapshot.delayed == {"default": 1}
+    assert (snapshot.instances, snapshot.breakers, snapshot.blocked) == ([], [], {})
 
 
 def test_the_files_are_numbered_without_gaps():

@@ -28,15 +28,18 @@ HOT = {
     "load.SPECS": (load.SPECS, [f"{BY_ID}", f"SEARCH s {BY_ROWID}=?)"]),
     "load.CHECKPOINTS": (load.CHECKPOINTS, [f"{BY_ID}", f"SEARCH c {BY_ROWID}=?)"]),
     "load.HEADS": (load.HEADS, ["SEARCH t USING INDEX tasks_queued (lane=? AND place>?)"]),
+    "load.BLOCKED": (load.BLOCKED, ["SEARCH t USING INDEX tasks_blocked (blocked=?)"]),
     "load.PARTS": (load.PARTS, [f"SEARCH {table} {BY_ROWID}=?)" for table in "sic"]),
     "transaction.UPDATE_TASK": (transaction.UPDATE_TASK, [f"SEARCH tasks {BY_ROWID}=?)"]),
     "transaction.UPDATE_SPEC": (transaction.UPDATE_SPEC, [f"SEARCH task_specs {BY_ROWID}=?)"]),
     "transaction.FORGET_DUE": (transaction.FORGET_DUE, ["SEARCH due USING PRIMARY KEY (task_seq=?)"]),
     "transaction.FORGET_AGENT": (transaction.FORGET_AGENT, ["SEARCH agents USING INDEX"]),
+    "transaction.FORGET_INSTANCE": (transaction.FORGET_INSTANCE, ["SEARCH instances USING INDEX"]),
     "transaction.FIND_LANE": (transaction.FIND_LANE, ["SEARCH lanes USING INDEX"]),
     "reads.TASKS": (reads.TASKS, [f"{BY_ID}", f"SEARCH s {BY_ROWID}=?)"]),
     "reads.TASK_SEQ": (reads.TASK_SEQ, ["SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)"]),
     "reads.RUNS": (reads.RUNS, ["SEARCH r USING PRIMARY KEY (task_seq=?)"]),
+    "reads.PLANS": (reads.PLANS, [f"{BY_ID}", "SEARCH p USING PRIMARY KEY (task_seq=?)"]),
     "reads.DUE": (reads.DUE, ["SCAN due USING INDEX due_by_time"]),
     "reads.AHEAD": (reads.AHEAD, ["SEARCH tasks USING INDEX tasks_queued (lane=? AND place<?)"]),
     "audit lines": (reads.audit_page("", "")[0], [f"SEARCH audits {BY_ROWID}<?)"]),
@@ -151,9 +154,18 @@ def test_lane_counts_come_from_the_index_of_queued_tasks_alone(connection):
     assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in found
 
 
-def test_delayed_tasks_are_counted_in_the_index_of_them_alone(connection):
-    """D10: a start with many delayed tasks reads none of them"""
-    assert plan(connection, reads.DELAYED) == "SCAN tasks USING INDEX tasks_delayed"
+def test_delayed_and_blocked_tasks_are_counted_in_the_index_of_them_alone(connection):
+    """D10, R6: a start with many delayed or blocked tasks reads none of them"""
+    assert plan(connection, reads.DELAYED) == "SCAN tasks USING INDEX tasks_unplaced"
+
+
+def test_groups_of_blocked_tasks_come_from_the_index_of_them_and_one_task_each(connection):
+    """R6: a start with many blocked tasks reads one of each group"""
+    found = plan(connection, reads.BLOCKED)
+
+    assert "SCAN tasks USING INDEX tasks_blocked" in found
+    assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in found
+    assert "TEMP B-TREE" not in found
 
 
 def test_no_index_is_conditional_on_a_list(connection):
@@ -166,7 +178,7 @@ def test_no_index_is_conditional_on_a_list(connection):
 def test_every_statement_on_tasks_is_looked_at():
     """A statement added to the hot modules must be added here too."""
     known = {statement for statement, _ in HOT.values()}
-    known |= {reads.LANES, reads.DELAYED, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
+    known |= {reads.LANES, reads.DELAYED, reads.BLOCKED, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
     for module in (load, reads, retention, transaction):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str) and not name.startswith("_") and " WHERE " in value:
