@@ -76,7 +76,7 @@ class InstanceFiles:
             # Not refused when many commands wait: nobody would try again.
             await self._engine.post_internal(command)
         except FleetError as error:
-            self._log.error("files_not_stored", message=str(error))
+            self._log.error("files_not_stored", message=f"{error}; SIGHUP has them read again")
             return
         self._log.info(
             event, loaded=len(catalogue.instances), removed=removed, problems=len(catalogue.problems)
