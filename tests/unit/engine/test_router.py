@@ -346,7 +346,7 @@ async def test_an_instance_without_a_probe_follows_its_breaker(fleet):
     """R1, R9: DEGRADED while that is open; READY from the half-opening on, or nobody would try it."""
     await register(fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("b:y", priority=2))
     registry = lambda: fleet.engine.routes.outside.registry  # noqa: E731
-    for n in range(3):
+    for _ in range(3):
         await fleet.do(ReportRoute(Failure("a:x", "PROCESS_EXITED")))
     assert registry().condition("a:x").state is InstanceState.DEGRADED
     assert "PROCESS_EXITED" in registry().condition("a:x").reason
