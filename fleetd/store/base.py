@@ -259,6 +259,10 @@ class Store(Protocol):
         """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
         ...
 
+    async def count_dead_letters(self, limit: int) -> int:
+        """Return how many tasks are dead letters now, at most `limit`. What retention took is none any more, other than in the counts of the snapshot."""
+        ...
+
     async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
         """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
         ...
