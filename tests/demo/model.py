@@ -5,6 +5,7 @@ Its arguments are its name and the file to write its port into.
 """
 
 import json
+import signal
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +42,5 @@ server = ThreadingHTTPServer(("127.0.0.1", int(file.read_text()) if file.exists(
 fresh = file.with_suffix(".new")
 fresh.write_text(str(server.server_port))
 fresh.rename(file)
-try:
-    server.serve_forever()
-except KeyboardInterrupt:
-    server.server_close()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+server.serve_forever()

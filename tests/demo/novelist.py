@@ -11,7 +11,7 @@ from fleetd_client.stubs import Instance
 CHAPTERS = 10
 TRY_SECONDS = 5.0
 
-agent = Agent("novelist", sys.argv[1], capabilities=["stories"], concurrency=3)
+agent = Agent("novelist", sys.argv[1], capabilities=["stories"], max_concurrency=3)
 
 
 def ask(instance: Instance, prompt: str) -> str:

@@ -83,14 +83,14 @@ class Stage:
     async def start_model(self, name: str) -> int:
         """Start a fake model server, on its old port when it had one; return the port."""
         file = self.scratch / f"{name}.port"
-        before = file.stat().st_mtime_ns if file.exists() else 0  # noqa: ASYNC240 - one small local file
+        before = file.stat().st_mtime_ns if file.exists() else 0
         await self._start(name, sys.executable, str(PROGRAMS / "model.py"), name, str(file))
         async with asyncio.timeout(START_SECONDS):
-            while not file.exists() or file.stat().st_mtime_ns == before:  # noqa: ASYNC240 - as above
+            while not file.exists() or file.stat().st_mtime_ns == before:
                 if self._running[name].returncode is not None:
                     raise RuntimeError((self.scratch / f"{name}.log").read_text())
                 await asyncio.sleep(0.02)
-        return int(file.read_text())  # noqa: ASYNC240 - as above
+        return int(file.read_text())
 
     async def kill_model(self, name: str) -> None:
         """As kill_agent."""
@@ -104,7 +104,7 @@ class Stage:
             f"--server={self.address}",
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | {"COLUMNS": "98", "DEMO_SCRATCH": str(self.scratch)},
+            env=os.environ | {"COLUMNS": "96", "DEMO_SCRATCH": str(self.scratch)},
         )
         out, _ = await process.communicate()
         return out.decode()
