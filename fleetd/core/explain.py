@@ -104,9 +104,9 @@ def _blocked(task: Task, around: Surroundings) -> Reason:
     if route is not None and route.summary:
         text += f": {route.summary}"
     at = around.retry_at or (route.retry_at if route is not None else 0)
-    if not at:
+    wait = at - around.now
+    if wait <= 0:
         return Reason("BLOCKED", text)
-    wait = max(0, at - around.now)
     return Reason(
         "BLOCKED", f"{text}; it is looked at again in {_span(wait)}", {"retry_at": at, "milliseconds": wait}
     )
