@@ -7,7 +7,7 @@ from typing import Any
 from fleetd.core.breaking import strike, succeeded
 from fleetd.core.event import EventType
 from fleetd.core.failover import fault, is_instance_fault
-from fleetd.core.instance import Instance
+from fleetd.core.instance import Instance, unknown_instance
 from fleetd.core.ledger import Edge, Ledger, TaskPlan
 from fleetd.core.outcome import Advice, Course, Failure, advise
 from fleetd.core.route import TRIES_KEPT, Candidate, Requirements, RoutePlan, StepKind, TaskRoute, Try
@@ -16,6 +16,9 @@ from fleetd.errors import InvalidArgument, NotFound
 
 TAKES = 3
 """Plans made at a claim before the task is BLOCKED: each but the first because somebody took the probe of a half-open breaker in that moment."""
+
+PLAN_STALE = "PLAN_STALE"
+"""Reason of a change of instance that no error caused: the plan was old, and the new one selects another."""
 
 
 def route_of(task: Task) -> TaskRoute:
@@ -107,7 +110,11 @@ def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
     route = route_of(task)
     failure = failure._replace(instance=failure.instance or route.instance)
     _note_try(ledger, route, failure)
-    advice = advise(ledger, course(ledger, task, route), failure)
+    so_far = course(ledger, task, route)
+    if failure.instance != route.instance:
+        # Where it is not meant to be: nobody counted it there, or knows when it began.
+        so_far = so_far._replace(epochs=None, counted=False)
+    advice = advise(ledger, so_far, failure)
     step = advice.step
     route.above = advice.above
     if step.kind is StepKind.RETRY_SAME:
@@ -118,6 +125,12 @@ def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
         route.tried = _with(route.tried, failure.instance)
     ledger.touch(task)
     return advice
+
+
+def known(ledger: Ledger, route: TaskRoute, instance_id: str) -> None:
+    """Raise NotFound for an instance that is not the lease's and not registered: breakers are kept for what there is."""
+    if instance_id != route.instance and ledger.routes.registry.get(instance_id) is None:
+        raise unknown_instance(instance_id, ledger.routes.registry.nearest(instance_id))
 
 
 def run_failed(ledger: Ledger, task: Task, code: str, message: str) -> bool:
@@ -344,7 +357,7 @@ def _take_plan(ledger: Ledger, task: Task, route: TaskRoute, plan: RoutePlan | N
     else:
         plan.cause = "rerouted"
         refused = ledger.routes.inside.refusal(before, route.requirements, ledger.now)
-        code, why = (reason_code(refused), words(refused)) if refused else ("PLAN_STALE", "a newer plan")
+        code, why = (reason_code(refused), words(refused)) if refused else (PLAN_STALE, "a newer plan")
         _told_reroute(ledger, task, before, plan, code, why)
     _adopt(ledger, task, route, plan)
 
@@ -392,7 +405,8 @@ def _told_reroute(ledger: Ledger, task: Task, before: str, plan: RoutePlan, code
     ledger.event(task, EventType.TASK_REROUTED, payload)
     edge = Edge(task.seq, "route_change", task.id, ledger.now, f"{before} to {plan.selected}: {code}")
     ledger.changes.edges.append(edge)
-    ledger.routes.counted.rerouted(code)
+    # Codes are texts of callers; what is counted by code must not grow with their fancy.
+    ledger.routes.counted.rerouted(code if code == PLAN_STALE else fault(code).code)
 
 
 def _note_try(ledger: Ledger, route: TaskRoute, failure: Failure) -> None:

@@ -7,13 +7,13 @@ commands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleetd.core import routed
 from fleetd.core.event import EventType
 from fleetd.core.failover import fault
-from fleetd.core.instance import Instance, provider_of
+from fleetd.core.instance import Instance, provider_of, unknown_instance
 from fleetd.core.outcome import Advice, Course, Failure
 from fleetd.core.route import Requirements, RoutePlan, StepKind
 from fleetd.core.routebook import take_probes
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 TAKES = 3
 """Plans made for one route at most: each but the first because somebody took the probe of a half-open breaker in that moment."""
+
+VERSIONS_KEPT = 100
+"""Versions that are kept of one route: a run that fails over at every step makes some tens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Router:
         Raises InvalidArgument when the wanted model is unknown.
         """
         book, now = self._book, self._engine.clock.wall()
+        self.expire(self._engine.clock.now())
         if fallbacks is None:
             fallbacks = book.rules.fallbacks
         figures = book.figures
@@ -147,7 +151,7 @@ class Router:
             self._move(kept, new)
             return Routed(new, self._instance(new.selected), EventType.TASK_ROUTE_VERIFIED)
         new.cause = "rerouted"
-        book.figures.rerouted(routed.reason_code(refused) if refused else "PLAN_STALE")
+        book.figures.rerouted(routed.reason_code(refused) if refused else routed.PLAN_STALE)
         self._move(kept, new)
         return Routed(new, self._instance(new.selected), EventType.TASK_REROUTED)
 
@@ -166,11 +170,11 @@ class Router:
             if not plan.selected:
                 self._move(kept, plan)
                 self._book.figures.blocked += 1
-            return Routed(plan, None, EventType.TASK_ROUTE_BLOCKED)
+            return Routed(kept.plan, None, EventType.TASK_ROUTE_BLOCKED)
         plan.cause = "rerouted"
         kept.retries = 0
         self._move(kept, plan)
-        self._book.figures.rerouted(failure.code)
+        self._book.figures.rerouted(fault(failure.code).code)
         return Routed(plan, self._instance(plan.selected), EventType.TASK_REROUTED)
 
     def pin(self, kept: Kept, instance_id: str, until: int, *, force: bool, plan_version: int = 0) -> Routed:
@@ -202,8 +206,11 @@ class Router:
         if not at:
             raise NotFound("INSTANCE_NOT_FOUND", "the plan has no instance, so that none was tried")
         failure = failure._replace(instance=at)
+        if at != kept.instance and self._instance(at) is None:
+            raise unknown_instance(at, self._book.outside.registry.nearest(at))
         if not failure.code:
-            advice: Advice = await self._engine.execute(ReportRoute(failure, epochs=kept.epochs))
+            epochs = kept.epochs if at == kept.instance else None
+            advice: Advice = await self._engine.execute(ReportRoute(failure, epochs=epochs))
             self._leave(kept)
             return advice._replace(version=kept.plan.version)
         course = Course(
@@ -218,15 +225,15 @@ class Router:
             above=kept.above,
             pin=_pinned(kept, self._engine.clock.wall()),
             source=_source(kept),
-            epochs=kept.epochs,
+            epochs=kept.epochs if at == kept.instance else None,
             mine=[key for key, _ in kept.tokens],
-            counted=kept.counted,
+            counted=kept.counted and at == kept.instance,
         )
         # In the commit's own turn: whoever routes next must see where this one went.
         answer: Advice = await self._engine.execute(
             ReportRoute(failure, course), lambda advice: self._advised(kept, failure, advice)
         )
-        return answer
+        return answer._replace(version=answer.plan.version) if answer.plan is not None else answer
 
     def _advised(self, kept: Kept, failure: Failure, advice: Advice) -> None:
         step = advice.step
@@ -238,7 +245,7 @@ class Router:
         kept.tried = kept.tried if failure.instance in kept.tried else (*kept.tried, failure.instance)
         if step.kind is StepKind.SWITCH and advice.plan is not None:
             kept.retries = 0
-            self._book.figures.rerouted(failure.code)
+            self._book.figures.rerouted(fault(failure.code).code)
             self._move(kept, advice.plan)
         elif advice.plan is not None:
             self._book.figures.blocked += 1
@@ -284,13 +291,15 @@ class Router:
         """Make a plan the present one, and count the route where it points."""
         self._leave(kept)
         kept.plans.append(plan)
+        del kept.plans[:-VERSIONS_KEPT]
         if plan.selected:
             self._enter(kept, plan.selected, must=True)
 
     def _keep(self, kept: Kept) -> None:
-        now = self._engine.clock.now()
-        self.expire(now)
-        self._ring.put(kept, now)
+        if kept.plan.trace:
+            # A full trace is as large as a thousand plans; whoever asked for it has it.
+            kept.plans = [replace(kept.plan, trace=())]
+        self._ring.put(kept, self._engine.clock.now())
 
     def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
         book = self._book
