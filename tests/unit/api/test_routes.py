@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from fleet.v1 import instance_pb2, route_pb2
-from fleet.v1 import router_pb2 as pb
 from fleetd.api.calls import Call
 from fleetd.api.errors import Code
 from fleetd.api.limits import Limits
@@ -383,7 +382,9 @@ async def test_outcomes_climb_the_ladder_then_switch_then_end(fleet):
 async def test_a_retry_after_is_waited_out(fleet):
     """F2, F4."""
     plan_id = (await routed(fleet)).plan.plan_id
-    step = await fleet.outcome(plan_id=plan_id, code="503", retry_after={"seconds": 7}, latency={"seconds": 1})
+    step = await fleet.outcome(
+        plan_id=plan_id, code="503", retry_after={"seconds": 7}, latency={"seconds": 1}
+    )
     assert (step.kind, step.delay.ToMilliseconds()) == (RETRY, 7_000)
 
 
@@ -531,5 +532,3 @@ async def test_figures_of_routing_are_told(fleet):
     assert (providers["ollama"].instances, providers["ollama"].ready) == (1, 0)
     assert providers["ollama"].ready_ratio_1h == pytest.approx(0.75)
     assert (providers["openai"].ready, providers["openai"].ready_ratio_24h) == (1, 1.0)
-
-
