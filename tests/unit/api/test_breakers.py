@@ -6,8 +6,9 @@ import pytest
 
 from fleet.v1 import instance_pb2
 from fleetd.api.calls import Call
-from fleetd.errors import InvalidArgument, NotFound
+from fleetd.errors import NotFound
 from tests.unit.api.port import Port
+from tests.unit.api.routed import refused
 
 PROVIDER, INSTANCE = instance_pb2.BREAKER_KIND_PROVIDER, instance_pb2.BREAKER_KIND_INSTANCE
 HOST = instance_pb2.BREAKER_KIND_HOST
@@ -24,13 +25,6 @@ async def fleet(port):
 
 async def listed(port, **fields):
     return [(one.kind, one.name, one.state) for one in (await port("ListBreakers", **fields)).breakers]
-
-
-async def refused(port, method, /, **fields):
-    """Return the paths of the fields that are refused."""
-    with pytest.raises(InvalidArgument) as caught:
-        await port(method, **fields)
-    return [path for path, _ in caught.value.fields]
 
 
 async def test_three_strikes_open_a_breaker_and_its_view_tells_all(fleet):

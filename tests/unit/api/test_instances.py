@@ -12,8 +12,9 @@ from fleet.v1 import router_pb2 as pb
 from fleetd.api.calls import Call
 from fleetd.api.limits import Limits
 from fleetd.api.table import method_table
-from fleetd.errors import InvalidArgument, NotFound
+from fleetd.errors import NotFound
 from tests.unit.api.port import Port
+from tests.unit.api.routed import refused
 
 DATA = Path(__file__).parents[2] / "data"
 READY, STOPPED = instance_pb2.INSTANCE_STATE_READY, instance_pb2.INSTANCE_STATE_STOPPED
@@ -32,13 +33,6 @@ async def names(port, **fields):
 
 async def audits(port):
     return [(line.actor, line.action, line.target, line.reason) for line in (await port("ListAudits")).lines]
-
-
-async def refused(port, name, **fields):
-    """Return the paths of the fields that are refused."""
-    with pytest.raises(InvalidArgument) as caught:
-        await port(name, **fields)
-    return [path for path, _ in caught.value.fields]
 
 
 async def test_every_field_of_a_definition_arrives_and_is_shown(port):

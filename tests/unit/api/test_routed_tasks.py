@@ -7,11 +7,7 @@ import pytest
 from fleet.v1 import dispatcher_pb2 as pb
 from fleet.v1 import instance_pb2, lease_pb2, route_pb2, task_pb2
 from fleetd.errors import Conflict, InvalidArgument, LeaseLost, NotFound, WrongState
-
-LOCAL = {"id": "ollama:qwen3-coder", "tags": ["coding"], "ctx": 32_768, "max_retries": 1}
-SECOND = {"id": "vllm:qwen3", "tags": ["coding"], "ctx": 16_384, "priority": 200}
-CLOUD = {"id": "openai:gpt-4o", "ctx": 128_000}
-CODING = {"needs": ["coding"], "prefer": ["local"]}
+from tests.unit.api.routed import CLOUD, CODING, LOCAL, SECOND
 
 RETRY, SWITCH = route_pb2.STEP_KIND_RETRY_SAME, route_pb2.STEP_KIND_SWITCH
 GIVE_UP, PROCEED = route_pb2.STEP_KIND_GIVE_UP, route_pb2.STEP_KIND_PROCEED
@@ -19,13 +15,6 @@ ERROR = instance_pb2.INSTANCE_STATE_ERROR
 READY = instance_pb2.INSTANCE_STATE_READY
 BLOCKED, PENDING = task_pb2.TASK_STATUS_BLOCKED, task_pb2.TASK_STATUS_PENDING
 REJECTED = lease_pb2.REPORT_RESULT_REJECTED
-
-
-@pytest.fixture
-async def fleet(port):
-    """A fleet with three instances; for coding they are tried in this order."""
-    await port.instances(LOCAL, SECOND, CLOUD)
-    return port
 
 
 async def submitted(port, **fields):
