@@ -27,9 +27,8 @@ from fleetd.api.validate import WORD, Fields
 from fleetd.core.audit import Audited, Nothing
 from fleetd.core.definition import ID_CHARS
 from fleetd.core.event import EventType
-from fleetd.core.instance import Instance, InstanceState
+from fleetd.core.instance import Instance, InstanceState, unknown_instance
 from fleetd.core.outcome import Advice, Failure
-from fleetd.core.registration import unknown_instance
 from fleetd.core.route import MOST_FALLBACKS, RoutePlan
 from fleetd.core.steering import PinTask, ReportLease, ReportRoute, RerouteTask, Steered, VerifyTask
 from fleetd.engine.availability import DAY as LAST_DAY

@@ -78,6 +78,8 @@ def _room(routes: RouteBook, group: Group, now: int, most: int) -> tuple[str, in
         guards = routes.inside.guards(instance.id, instance.provider_id)
         if any(registry.breaker(*guard).state is BreakerState.HALF_OPEN for guard in guards):
             room += 1
+            # Should the one that goes never report: until then its probe may be held.
+            group.retry_at = now + routes.rules.breakers.probe_lease
         elif not instance.max_inflight:
             room += MORE
         else:

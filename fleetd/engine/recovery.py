@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleetd.core.routebook import Group
 from fleetd.core.task import Task
 from fleetd.engine.figures import HOUR, MINUTE
 from fleetd.store.base import Snapshot
@@ -67,7 +68,7 @@ def _recover_routes(engine: Engine, snapshot: Snapshot) -> None:
         if task.route is not None and task.route.instance:
             for outlook in (book.inside, book.outside):
                 outlook.load.add(task.route.instance)
-    for requirements in snapshot.blocked.values():
-        book.wait(requirements, 0)
+    for key, requirements in snapshot.blocked.items():
+        book.groups[key] = Group(requirements)
     engine.instance_notes.begin()
     engine.route_timers.begin()

@@ -30,7 +30,7 @@ class RouteTimers:
         self._arm()
         if self._book.groups:
             # Whatever changed while nobody looked.
-            self._book.loosened = True
+            self._engine.sweeper.timers.set(("unblock", ""), self._engine.clock.now())
 
     def released(self, ledger: Ledger) -> None:
         """A transaction was committed: set timers, and look at what waits when something may go."""
@@ -58,9 +58,11 @@ class RouteTimers:
         if future.cancelled() or future.exception() is not None:
             # The store refused: look again a moment later.
             self._engine.sweeper.timers.set(("unblock", ""), self._engine.clock.now() + 1_000)
-        elif future.result():
+            return
+        if future.result():
             self._book.loosened = True
-            self.look()
+        # Something may have become available in the transaction that looked, after it had looked.
+        self.look()
 
     def fire(self) -> None:
         """Half-open the breakers whose time has come, forget routes that nobody reported, look at what waits."""

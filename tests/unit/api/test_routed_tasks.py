@@ -144,12 +144,19 @@ async def test_outcomes_of_a_lease_do_the_same_for_agents_without_a_stream(fleet
     assert [item.error.reason for item in items] == ["LEASE_LOST", "FIELD_INVALID"]
 
 
-async def test_what_an_agent_says_of_an_instance_nobody_registered_counts_nowhere(fleet):
+async def test_what_an_agent_says_of_an_instance_nobody_registered_is_refused(fleet):
     """S7: any text could be its id."""
-    await submitted(fleet)
+    task = await submitted(fleet)
     lease = await fleet.claim()
-    for number in range(3):
-        await failed(fleet, lease, "AUTH", instance=f"ollama:made-up-{number}")
+    ack = await fleet.report(lease, instance_failed={"code": "503", "instance": "ollama:qwen3"})
+    assert (ack.result, ack.reason, ack.HasField("next")) == (REJECTED, "INSTANCE_NOT_FOUND", False)
+    assert "nearest name is ollama:qwen3-coder" in ack.message
+    with pytest.raises(NotFound) as caught:
+        await fleet.outcome(task_id=task.id, lease_epoch=lease.lease_epoch, instance="made:up")
+    assert caught.value.reason == "INSTANCE_NOT_FOUND"
+    # The lease's own is heard though it was removed meanwhile, and leaves nothing behind.
+    await fleet("RemoveInstance", id=LOCAL["id"])
+    assert (await failed(fleet, lease, "CONN_REFUSED")).instance.id == SECOND["id"]
     assert not (await fleet("ListBreakers", all=True)).breakers
 
 

@@ -15,12 +15,12 @@ from fleetd.core.attendance import LeaseRef, OrderAgent
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.settings import Rules
 from fleetd.core.submission import Submission, Submit
-from fleetd.core.task import RetryPolicy, Spec, Status, Task, TaskFilter
+from fleetd.core.task import WAITING, RetryPolicy, Spec, Status, Task, TaskFilter
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.engine import Engine, EngineOptions
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Offer, Offers, OrderItem, OrdersItem
 from fleetd.engine.session import Session
-from fleetd.store.base import Store
+from fleetd.store.base import Snapshot, Store
 from fleetd.store.sqlite import SqliteStore
 
 RULES = Rules(retry=RetryPolicy(jitter=0.0))
@@ -262,6 +262,27 @@ class Fleet:
         opened = {agent.spec.agent_id for agent in snapshot.agents if agent.session_open}
         assert {session.agent_id for session in engine.sessions.all()} == opened
         assert {agent.spec.agent_id: agent for agent in snapshot.agents} == engine.agents
+        self._check_routes(snapshot, rows)
+
+    def _check_routes(self, snapshot: Snapshot, rows: list[Task]) -> None:
+        book = self.engine.routes
+        book.gather()
+        book.begin()
+        assert dict(book.inside.load) == dict(book.outside.load)
+        working = Counter(task.route.instance for task in rows if task.live and task.route is not None)
+        assert all(book.outside.load.get(key, 0) >= count for key, count in working.items())
+        registry = book.outside.registry
+        assert registry is book.inside.registry
+        stored = {each.instance.id: each.instance for each in snapshot.instances}
+        assert stored == dict(registry.index.instances)
+        assert all(registry.condition(e.instance.id).state is e.condition.state for e in snapshot.instances)
+        kept = {breaker.key: breaker for breaker in snapshot.breakers}
+        assert all(kept.get(b.key) == b for b in book.all_breakers() if b.failures or b.epoch)
+        assert all(registry.breaker(*key) == breaker.view for key, breaker in kept.items())
+        assert set(snapshot.blocked) <= set(book.groups)
+        waiting = Counter(t.org_id for t in rows if t.status in WAITING)
+        gates = {gate.key.name: gate.pending for gate in self.engine.gates.all() if gate.key.kind == "org"}
+        assert {org: count for org, count in gates.items() if count} == waiting
 
     async def pass_time(self, milliseconds: int) -> None:
         """Move the clock and let everything happen that is due."""

@@ -8,10 +8,13 @@ from fleetd.core.agent import AgentOrder, AgentSpec
 from fleetd.core.attendance import EndDrain, EndSession, Leaving, OrderAgent, Unregister
 from fleetd.core.deadletters import Replay
 from fleetd.core.interventions import Cancel, TimeoutRun, Update
+from fleetd.core.ledger import Changes, Keys, Minute, NewTask
+from fleetd.core.route import Requirements, TaskRoute
 from fleetd.core.settings import Rules
-from fleetd.core.task import Priority, RetryPolicy, Status
+from fleetd.core.task import Priority, RetryPolicy, Spec, Status, Task
 from fleetd.core.words import WordKind
 from fleetd.errors import Unavailable, WrongState
+from fleetd.store.base import Mark, Write
 from tests.unit.engine.fleet import Fleet
 
 
@@ -224,3 +227,45 @@ async def test_an_order_about_a_lease_that_ended_in_the_same_batch_is_not_sent(f
     await together(fleet, EndDrain("agent-1", deadline), EndSession("agent-1", 1, Leaving.LOST))
     agent.read()
     assert [order.order_id for order in agent.orders if order.task_id] == []
+
+
+class Reads:
+    """A command that reads what it names, changes nothing, and answers with the seqs of the tasks it found."""
+
+    def __init__(self, **wanted):
+        self.wanted = Keys(**wanted)
+
+    def keys(self):
+        return self.wanted
+
+    def more(self, ledger):
+        return None
+
+    def apply(self, ledger):
+        return [seq for seq in (1, 2, 3, 4) if ledger.task_by_seq(seq) is not None]
+
+
+async def test_blocked_tasks_are_loaded_for_every_command_of_a_batch(fleet):
+    """R6: two commands look at two groups, and each finds its own"""
+    blocked = [
+        Task(
+            seq=seq,
+            id=f"t-{seq}",
+            place=seq,
+            status=Status.BLOCKED,
+            blocked=group,
+            route=TaskRoute(Requirements()),
+        )
+        for seq, group in enumerate((7, 7, -8, 9), 1)
+    ]
+
+    def script():
+        yield Write(Changes(new_tasks=[NewTask(task, Spec(""), None) for task in blocked]))
+        yield Mark(0, 0, Minute(), {Status.BLOCKED: len(blocked)})
+
+    await fleet.store.transact(script)
+    await fleet.restart()
+
+    answers = await together(fleet, Reads(blocked=((7, 1),)), Reads(blocked=((-8, 5), (7, 1))))
+
+    assert answers == [[1, 3], [1, 3]]
