@@ -262,7 +262,7 @@ async def test_a_failover_list_is_held_against_the_registered_instances(port):
     ((status,),) = (await listed(port),)
     one = status.instance
     assert (one.priority, one.ctx, one.base_url, one.failover) == (1, 200_000, "https://a.example", True)
-    assert status.source == "catalogue"
+    assert status.source == "rpc"  # still whoever's it was
 
 
 async def test_a_thousand_bad_rows_are_named_and_all_are_counted(port):

@@ -148,7 +148,7 @@ async def test_what_an_agent_says_of_an_instance_nobody_registered_is_refused(fl
     """S7: any text could be its id."""
     task = await submitted(fleet)
     lease = await fleet.claim()
-    ack = await fleet.report(lease, instance_failed={"code": "503", "instance": "ollama:qwen3"})
+    ack = await fleet.report(lease, instance_failed={"code": "503", "instance": "ollama:qwen3-code"})
     assert (ack.result, ack.reason, ack.HasField("next")) == (REJECTED, "INSTANCE_NOT_FOUND", False)
     assert "nearest name is ollama:qwen3-coder" in ack.message
     with pytest.raises(NotFound) as caught:
