@@ -132,7 +132,7 @@ class _Daemon:
         config = self._config
         bounds = limits(config)
         options = RpcOptions(config.rpc.listen, config.rpc.max_message_bytes, self._version, bounds)
-        table = method_table(self._engine, bounds, self._version)
+        table = method_table(self._engine, bounds, self._version, lambda name: is_present(name, os.environ))
         return RpcServer(options, table, self._engine, HealthService(SERVICES), self._log)
 
     def _parts(self) -> dict[str, Part]:
