@@ -17,10 +17,11 @@ class AgentStatus(IntEnum):
 
 
 class SessionKind(IntEnum):
-    """How an agent talks to the daemon; numbers equal fleet.v1.SessionKind."""
+    """How an agent talks to the daemon, or HOST: the daemon runs its tasks itself. Numbers equal fleet.v1.SessionKind."""
 
     STREAM = 1
     UNARY = 2
+    HOST = 3
 
 
 class AgentOrder(IntEnum):

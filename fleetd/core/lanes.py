@@ -19,7 +19,10 @@ from fleetd.core.task import Priority
 
 
 class LaneKey(NamedTuple):
-    """What the tasks of a lane have in common. `capabilities` sorted; `agent` is "" unless reserved; `mode` is PULL or SSH_CLI."""
+    """
+    What the tasks of a lane have in common. `capabilities` sorted; `agent` is "" unless reserved; `mode` is what the submitter named, UNDECIDED when
+    nobody did: such tasks are for agents and hosts alike.
+    """
 
     org_id: str
     capabilities: tuple[str, ...]

@@ -26,6 +26,7 @@ from fleetd.core.task import (
     WAITING,
     Checkpoint,
     Mode,
+    ModeSource,
     Payload,
     Run,
     Spec,
@@ -422,8 +423,8 @@ class Ledger:
 
 
 def lane_key(task: Task, capabilities: Iterable[str]) -> LaneKey:
-    """Return the lane a waiting task belongs to. UNDECIDED and PULL tasks are served alike by agents."""
-    mode = Mode.SSH_CLI if task.mode == Mode.SSH_CLI else Mode.PULL
+    """Return the lane a waiting task belongs to: apart from the others are those whose submitter named the mode (M7)."""
+    mode = task.mode if task.mode_source is ModeSource.EXPLICIT else Mode.UNDECIDED
     return LaneKey(
         task.org_id, tuple(sorted(set(capabilities))), int(mode), int(task.priority), task.reserved_agent
     )

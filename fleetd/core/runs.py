@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from fleetd.core import failover, routed
+from fleetd.core import failover, modes, routed
 from fleetd.core.event import EventType
 from fleetd.core.ledger import Accepted, AgentChanged, DueKind, LeaseEnded, Ledger, Started
 from fleetd.core.task import Artifact, Ending, Mode, ModeSource, Order, Payload, Run, Status, Task
 
 
-def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, *, accepted: bool) -> None:
-    """Give the agent's session a lease on a waiting task; `accepted` for agents that claim by themselves. Lane bookkeeping is the caller's."""
+def claim(
+    ledger: Ledger,
+    task: Task,
+    agent_id: str,
+    session_epoch: int,
+    *,
+    accepted: bool,
+    host: bool = False,
+) -> None:
+    """
+    Give the agent's session a lease on a waiting task; `accepted` for agents that claim by themselves, `host` for what the daemon runs itself. Lane
+    bookkeeping is the caller's.
+    """
     task.queued = False
     ledger.move(task, Status.ASSIGNED)
     task.lease_epoch += 1
@@ -19,13 +30,23 @@ def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, *, acce
     task.accepted = False
     task.ending = Ending.NONE
     task.order, task.order_at = Order.NONE, 0
-    if task.mode == Mode.UNDECIDED:
-        task.mode, task.mode_source = Mode.PULL, ModeSource.CLAIM
+    decided = modes.taken(task.mode, task.mode_source, agent_id, host=host)
+    if decided is not None:
+        task.mode, task.mode_source = decided.mode, decided.source
+        if host:
+            decided_event(ledger, task, decided.cause)
     if task.due & DueKind.RESERVATION:
         ledger.clear_due(task, DueKind.RESERVATION)
-    ledger.event(task, EventType.TASK_ASSIGNED, {"lease_epoch": task.lease_epoch})
+    payload = {"lease_epoch": task.lease_epoch, "execution_mode": task.mode.name}
+    ledger.event(task, EventType.TASK_ASSIGNED, payload)
     if accepted:
         accept(ledger, task)
+
+
+def decided_event(ledger: Ledger, task: Task, cause: str) -> None:
+    """Write that the dispatcher decided the mode; of a claim its lease tells."""
+    payload = {"execution_mode": task.mode.name, "source": task.mode_source.name, "cause": cause}
+    ledger.event(task, EventType.EXECUTION_MODE_DECIDED, payload)
 
 
 def accept(ledger: Ledger, task: Task) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fleetd.core.lanes import GroupKey
 from fleetd.core.limits import closure
-from fleetd.core.task import Mode
+from fleetd.core.modes import Prefer, serves
 
 Rank = tuple[float, int, str]
 """Order among agents, smallest first: (held / ceiling, turn of the last service, agent id)."""
@@ -22,7 +22,8 @@ class Seat:
     """
     What one agent can hold: `ceiling` leases at once, 0 while it must get none; `held` of them are taken.
 
-    The ceiling of a `counted` seat covers what one call asked for: a lease that ends does not free a slot for it.
+    The ceiling of a `counted` seat covers what one call asked for: a lease that ends does not free a slot for it. `host`: the daemon itself runs the
+    tasks there (M5).
     """
 
     agent_id: str
@@ -31,6 +32,7 @@ class Seat:
     held: int = 0
     turn: int = 0
     counted: bool = False
+    host: bool = False
 
     @property
     def free(self) -> int:
@@ -43,9 +45,10 @@ class Seat:
 
 @dataclass(slots=True)
 class _Pool:
-    """Agents with one closed capability set, best first; stale heap entries are skipped."""
+    """Agents, or hosts, with one closed capability set, best first; stale heap entries are skipped."""
 
     capabilities: frozenset[str]
+    host: bool
     heap: list[tuple[Rank, str]]
     vtime: float = 0.0
 
@@ -53,9 +56,10 @@ class _Pool:
 class SlotBook:
     """The seats of all agents in memory. Changes belong to a transaction: `commit` keeps them, `rollback` takes them back."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefer: Prefer = Prefer.HOST) -> None:
+        self._prefer = prefer
         self._seats: dict[str, Seat] = {}
-        self._pools: dict[frozenset[str], _Pool] = {}
+        self._pools: dict[tuple[frozenset[str], bool], _Pool] = {}
         self._matches: dict[GroupKey, list[_Pool]] = {}
         self._undo: dict[str, tuple[int, int, int]] = {}
         self._turn = 0
@@ -65,19 +69,26 @@ class SlotBook:
         return self._seats.get(agent_id)
 
     def place(
-        self, agent_id: str, capabilities: tuple[str, ...], ceiling: int, held: int, *, counted: bool = False
+        self,
+        agent_id: str,
+        capabilities: tuple[str, ...],
+        ceiling: int,
+        held: int,
+        *,
+        counted: bool = False,
+        host: bool = False,
     ) -> None:
         """Add an agent, or set anew what it can do and hold. Not part of a transaction."""
         old = self._seats.get(agent_id)
         closed = closure(capabilities)
         if old is not None:
             self.free -= old.free
-        seat = Seat(agent_id, closed, ceiling, held, old.turn if old else 0, counted)
+        seat = Seat(agent_id, closed, ceiling, held, old.turn if old else 0, counted, host)
         self._seats[agent_id] = seat
         self._undo.pop(agent_id, None)
         self.free += seat.free
-        if closed not in self._pools:
-            self._pools[closed] = _Pool(closed, [])
+        if (closed, host) not in self._pools:
+            self._pools[closed, host] = _Pool(closed, host, [])
             self._matches.clear()
         self._push(seat)
 
@@ -89,17 +100,24 @@ class SlotBook:
             self.free -= seat.free
 
     def best(self, group: GroupKey) -> Seat | None:
-        """Return the agent that should get the next task of this group; None when none has a free slot."""
-        if group.mode == Mode.SSH_CLI:
-            return None
+        """
+        Return the agent or host that should get the next task of this group; None when none has a free slot.
+
+        Where both could, the preference decides, then who is the least loaded (M2).
+        """
         if group.agent:
             seat = self._seats.get(group.agent)
-            fits = seat is not None and seat.free > 0 and seat.capabilities.issuperset(group.capabilities)
-            return seat if fits else None
+            if seat is None or not seat.free or not seat.capabilities.issuperset(group.capabilities):
+                return None
+            return seat if serves(group.mode, host=seat.host) else None
         best: Seat | None = None
         for pool in self._matching(group):
             seat = self._top(pool)
-            if seat is not None and (best is None or seat.rank < best.rank):
+            if seat is None:
+                continue
+            if best is None or (best.host is seat.host and seat.rank < best.rank):
+                best = seat
+            elif best.host is not seat.host and self._goes_first(seat, best):
                 best = seat
         return best
 
@@ -107,7 +125,11 @@ class SlotBook:
         """Return the ids of agents that could serve the group, free or not."""
         if group.agent:
             return [group.agent] if group.agent in self._seats else []
-        return [s.agent_id for s in self._seats.values() if s.capabilities.issuperset(group.capabilities)]
+        return [
+            s.agent_id
+            for s in self._seats.values()
+            if s.capabilities.issuperset(group.capabilities) and serves(group.mode, host=s.host)
+        ]
 
     def floor(self, group: GroupKey) -> float:
         """Return the virtual time of the latest service by agents that can serve the group: nobody starts below it (D3)."""
@@ -117,7 +139,7 @@ class SlotBook:
         """Note that the agent got a lease, of a task that started at virtual time `vtime`."""
         seat = self._touch(agent_id)
         if seat is not None:
-            pool = self._pools[seat.capabilities]
+            pool = self._pools[seat.capabilities, seat.host]
             pool.vtime = max(pool.vtime, vtime)
             self._turn += 1
             if seat.held < seat.ceiling:
@@ -165,13 +187,13 @@ class SlotBook:
     def _push(self, seat: Seat) -> None:
         if not seat.free:
             return
-        pool = self._pools[seat.capabilities]
+        pool = self._pools[seat.capabilities, seat.host]
         heapq.heappush(pool.heap, (seat.rank, seat.agent_id))
         if len(pool.heap) > 64 + 8 * len(self._seats):
             # Stale entries below the top are never popped; without this a busy fleet would collect them for ever.
             seats = (self._seats.get(agent_id) for agent_id in dict.fromkeys(entry[1] for entry in pool.heap))
             pool.heap = [
-                (s.rank, s.agent_id) for s in seats if s and s.free and s.capabilities == pool.capabilities
+                (s.rank, s.agent_id) for s in seats if s and s.free and self._is_in(s, pool)
             ]
             heapq.heapify(pool.heap)
 
@@ -180,15 +202,28 @@ class SlotBook:
         while heap:
             rank, agent_id = heap[0]
             seat = self._seats.get(agent_id)
-            if seat and seat.free and seat.capabilities == pool.capabilities and seat.rank == rank:
+            if seat and seat.free and self._is_in(seat, pool) and seat.rank == rank:
                 return seat
             heapq.heappop(heap)
         return None
+
+    def _is_in(self, seat: Seat, pool: _Pool) -> bool:
+        return seat.capabilities == pool.capabilities and seat.host is pool.host
+
+    def _goes_first(self, seat: Seat, other: Seat) -> bool:
+        """Tell which of a host and an agent, both with a free slot, gets the task."""
+        if self._prefer is Prefer.LEAST_LOADED:
+            return seat.rank < other.rank
+        return seat.host is (self._prefer is Prefer.HOST)
 
     def _matching(self, group: GroupKey) -> list[_Pool]:
         pools = self._matches.get(group)
         if pools is None:
             wanted = frozenset(group.capabilities)
-            pools = [pool for pool in self._pools.values() if wanted <= pool.capabilities]
+            pools = [
+                pool
+                for pool in self._pools.values()
+                if wanted <= pool.capabilities and serves(group.mode, host=pool.host)
+            ]
             self._matches[group] = pools
         return pools

@@ -98,7 +98,14 @@ def dispatch(
         if not routed.admit(ledger, task):
             continue
         session = sessions[seat.agent_id]
-        runs.claim(ledger, task, seat.agent_id, session.epoch, accepted=session.accepts_by_itself)
+        runs.claim(
+            ledger,
+            task,
+            seat.agent_id,
+            session.epoch,
+            accepted=session.accepts_by_itself,
+            host=seat.host,
+        )
         slots.take(seat.agent_id, true[1])
         lanes.gates.enter(lane.gates)
         lanes.gates.charge(lane.org, true[1])

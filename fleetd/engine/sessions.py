@@ -306,7 +306,14 @@ class Sessions:
         held, unary = len(session.held), session.accepts_by_itself
         wanted = held + sum(demand.open for demand in session.demands) if unary else session.wanted
         ceiling = agent.ceiling(wanted, trial=trial) if session.connected else 0
-        self._engine.slot_book.place(agent_id, agent.spec.capabilities, ceiling, held, counted=unary)
+        self._engine.slot_book.place(
+            agent_id,
+            agent.spec.capabilities,
+            ceiling,
+            held,
+            counted=unary,
+            host=agent.session_kind is SessionKind.HOST,
+        )
         self._engine.nudge()
 
     def pending_orders(self, session: Session) -> list[OrderItem]:
