@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fleetd.core.agent import Agent
 from fleetd.core.breaker import Breaker, BreakerKey
 from fleetd.core.event import Event, EventType
+from fleetd.core.hostbook import HostBook, HostRow
 from fleetd.core.instance import Condition, Instance
 from fleetd.core.lanes import LaneKey
 from fleetd.core.limits import GateKey, GateRule, Gates
@@ -123,7 +124,7 @@ class Minute:
 
 @dataclass(slots=True)
 class Changes:
-    """Everything one write puts into the store. The store gives every event its `seq`. None among `instances` removes one."""
+    """Everything one write puts into the store. The store gives every event its `seq`. None among `instances` and `hosts` removes one."""
 
     new_tasks: list[NewTask] = field(default_factory=list)
     tasks: dict[int, Task] = field(default_factory=dict)
@@ -141,6 +142,7 @@ class Changes:
     plans: list[TaskPlan] = field(default_factory=list)
     instances: dict[str, Registered | None] = field(default_factory=dict)
     breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
+    hosts: dict[str, HostRow | None] = field(default_factory=dict)
 
 
 class LeaseEnded(NamedTuple):
@@ -203,7 +205,9 @@ Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | Ag
 
 
 class Keys(NamedTuple):
-    """What a command reads: the engine loads the union of a batch at once. `blocked`: of a group of BLOCKED tasks so many of the first ones."""
+    """What a command reads: the engine loads the union of a batch at once. `blocked`: of a group of BLOCKED tasks so many of the first ones; `heads`: of
+    a lane, beyond a place, so many.
+    """
 
     task_ids: tuple[str, ...] = ()
     task_seqs: tuple[int, ...] = ()
@@ -214,6 +218,7 @@ class Keys(NamedTuple):
     specs: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     blocked: tuple[tuple[int, int], ...] = ()
+    heads: tuple[tuple[int, int, int], ...] = ()
 
 
 class Ledger:
@@ -226,6 +231,7 @@ class Ledger:
         agents: Mapping[str, Agent],
         gates: Gates,
         routes: RouteBook,
+        hosts: HostBook,
         draw: Callable[[], float],
     ) -> None:
         self.now = now
@@ -233,6 +239,7 @@ class Ledger:
         self.draw = draw
         self.gates = gates
         self.routes = routes
+        self.hosts = hosts
         self.turned: dict[BreakerKey, Breaker] = {}
         self.waiting: dict[str, int] = {}
         self.changes = Changes()
@@ -296,6 +303,11 @@ class Ledger:
     def blocked_in(self, group: int) -> list[Task]:
         """Return the loaded tasks that wait in a group of BLOCKED ones, in order of their places."""
         waiting = [t for t in self._tasks.values() if t.blocked == group and t.status is Status.BLOCKED]
+        return sorted(waiting, key=lambda task: task.place)
+
+    def queued_in(self, lane: int, after: int) -> list[Task]:
+        """Return the loaded tasks that hold a place of a lane beyond `after`, in order."""
+        waiting = [t for t in self._tasks.values() if t.queued and t.lane == lane and t.place > after]
         return sorted(waiting, key=lambda task: task.place)
 
     def agent(self, agent_id: str) -> Agent | None:

@@ -54,9 +54,7 @@ def taken(mode: Mode, source: ModeSource, taker: str, *, host: bool) -> Decided 
     return Decided(Mode.PULL, ModeSource.CLAIM, f"{taker} claimed it")
 
 
-def unmatched(
-    waited: int, patience: int, wanted: Iterable[str], hosts: Iterable[HostView]
-) -> Decided | None:
+def unmatched(waited: int, patience: int, wanted: Iterable[str], hosts: Iterable[HostView]) -> Decided | None:
     """
     Return what becomes of an UNDECIDED task that no host has taken (phase 2 of M2); None while it stays undecided.
 

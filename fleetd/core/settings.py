@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fleetd.core.breaker import BreakerRules
+from fleetd.core.modes import Prefer
 from fleetd.core.route import FALLBACKS
 from fleetd.core.task import RetryPolicy
 
@@ -50,6 +51,8 @@ class Rules:
     error_after_failures: int = 5
     error_trial_after: int = 60_000
     router: RouterRules = field(default_factory=RouterRules)
+    prefer: Prefer = Prefer.HOST
+    undecided_for: int = 30_000
 
     def heartbeat(self, agents: int) -> int:
         """Return the heartbeat interval for a fleet of so many connected agents (D2)."""

@@ -115,9 +115,11 @@ class SlotBook:
             seat = self._top(pool)
             if seat is None:
                 continue
-            if best is None or (best.host is seat.host and seat.rank < best.rank):
-                best = seat
-            elif best.host is not seat.host and self._goes_first(seat, best):
+            if (
+                best is None
+                or (best.host is seat.host and seat.rank < best.rank)
+                or (best.host is not seat.host and self._goes_first(seat, best))
+            ):
                 best = seat
         return best
 
@@ -192,9 +194,7 @@ class SlotBook:
         if len(pool.heap) > 64 + 8 * len(self._seats):
             # Stale entries below the top are never popped; without this a busy fleet would collect them for ever.
             seats = (self._seats.get(agent_id) for agent_id in dict.fromkeys(entry[1] for entry in pool.heap))
-            pool.heap = [
-                (s.rank, s.agent_id) for s in seats if s and s.free and self._is_in(s, pool)
-            ]
+            pool.heap = [(s.rank, s.agent_id) for s in seats if s and s.free and self._is_in(s, pool)]
             heapq.heapify(pool.heap)
 
     def _top(self, pool: _Pool) -> Seat | None:

@@ -19,6 +19,7 @@ from fleetd.clock import Clock
 from fleetd.core.agent import Agent
 from fleetd.core.audit import Nothing
 from fleetd.core.explain import Explanation
+from fleetd.core.hostbook import HostBook
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger, Minute
 from fleetd.core.limits import Gates
@@ -34,6 +35,7 @@ from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
 from fleetd.engine.half_open import Probes
 from fleetd.engine.instance_notes import InstanceNotes
+from fleetd.engine.mode_cycle import ModeCycle
 from fleetd.engine.outbox import Offer
 from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
@@ -102,15 +104,18 @@ class Engine:
         self.run_times = RunTimes()
         self.gates = Gates()
         self.lane_book = LaneBook(self.gates, rules.ageing)
-        self.slot_book = SlotBook()
+        self.slot_book = SlotBook(rules.prefer)
         self.agents: dict[str, Agent] = {}
         self.routes = RouteBook(rules.router, Probes())
+        self.hosts = HostBook()
+        self.hosts_changed = asyncio.Event()
         self.sweeper = Sweeper(self)
         self.sessions = Sessions(self, self.options.outbox_limit)
         self.unary = UnaryAgents(self, self.sessions)
         self.router = Router(self, self.options.router)
         self.route_timers = RouteTimers(self)
         self.instance_notes = InstanceNotes(self)
+        self.mode_cycle = ModeCycle(self)
         self.pulse = Pulse(self, log)
         self.state = "STARTING"
         self.daemon_id = ""
@@ -380,7 +385,9 @@ class Engine:
             wall = self.clock.wall()
             self.lane_book.begin(wall)
             self.routes.begin()
-            ledger = Ledger(wall, self.rules, self.agents, self.gates, self.routes, self._random.random)
+            ledger = Ledger(
+                wall, self.rules, self.agents, self.gates, self.routes, self.hosts, self._random.random
+            )
             outcome = yield from transaction(self, ledger, [waiting.command for waiting in batch], number)
             outcomes.append(outcome)
             return outcome
@@ -410,6 +417,7 @@ class Engine:
         self.lane_book.rollback()
         self.slot_book.rollback()
         self.routes.rollback()
+        self.hosts.rollback()
 
     def _rollback(self, batch: list[_Waiting], error: FleetError) -> None:
         self._forget()
@@ -463,6 +471,9 @@ class Engine:
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
         self.instance_notes.released(changes)
+        if self.hosts.commit():
+            self.hosts_changed.set()
+        self.mode_cycle.released(ledger)
         self.route_timers.released(ledger)
 
     def _offer(self, claimed: Claimed) -> None:

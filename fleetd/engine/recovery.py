@@ -40,6 +40,8 @@ async def recover(engine: Engine) -> None:
     gates.commit()
     engine.lane_book.commit()
     _recover_routes(engine, snapshot)
+    engine.hosts.load({row.host.id: row for row in snapshot.hosts})
+    engine.mode_cycle.begin()
     held: dict[str, list[Task]] = {}
     for task in snapshot.live:
         held.setdefault(task.agent_id, []).append(task)

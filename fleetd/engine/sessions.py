@@ -59,7 +59,13 @@ class Sessions:
 
     # streams
 
-    async def hello(self, spec: AgentSpec, incarnation: str, held: tuple[LeaseRef, ...]) -> Session:
+    async def hello(
+        self,
+        spec: AgentSpec,
+        incarnation: str,
+        held: tuple[LeaseRef, ...],
+        kind: SessionKind = SessionKind.STREAM,
+    ) -> Session:
         """
         Open or resume the session of a stream. Raises WrongState SESSION_REPLACED when the process was replaced.
 
@@ -67,7 +73,7 @@ class Sessions:
         """
         if self._engine.state != "SERVING" and not self._may_deliver(spec.agent_id, incarnation):
             raise Unavailable(self._engine.state, f"the daemon is {self._engine.state.lower()}")
-        attach = Attach(spec, incarnation, SessionKind.STREAM, held)
+        attach = Attach(spec, incarnation, kind, held)
         opened: list[Session] = []
         answer = self._engine.post(attach, lambda attached: opened.append(self.attached(attached)))
         try:
@@ -164,7 +170,7 @@ class Sessions:
         if old is not None:
             old.call_back()
         if answer.resumed and old is not None:
-            if old.connected and old.kind is SessionKind.STREAM:
+            if old.connected and old.kind is not SessionKind.UNARY:
                 old.outbox.end("RECONNECTED", "the agent opened another stream", None)
             session.given_at.update(old.given_at)
             session.orders.update(old.orders)

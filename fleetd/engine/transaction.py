@@ -127,6 +127,7 @@ def _union(keys: Sequence[Keys]) -> Keys:
         specs=merge(one.specs for one in keys),
         checkpoints=merge(one.checkpoints for one in keys),
         blocked=merge(one.blocked for one in keys),
+        heads=merge(one.heads for one in keys),
     )
 
 

@@ -15,6 +15,7 @@ from fleetd.core.agent import Agent
 from fleetd.core.audit import AuditLine
 from fleetd.core.breaker import Breaker
 from fleetd.core.event import Event, EventFilter
+from fleetd.core.hostbook import HostRow
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute, Registered
 from fleetd.core.limits import GateKey, GateRule
@@ -141,6 +142,7 @@ class Snapshot:
     instances: list[Registered] = field(default_factory=list)
     breakers: list[Breaker] = field(default_factory=list)
     blocked: Mapping[int, Requirements] = field(default_factory=dict)
+    hosts: list[HostRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

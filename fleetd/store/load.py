@@ -83,10 +83,11 @@ def load(
         for row in _found(connection, statement, wanted):
             if row[0] not in tasks:
                 tasks[row[0]] = rows.task_of(row)
-    for first in keys.blocked:
-        for row in connection.execute(BLOCKED, first):
-            if row[0] not in tasks:
-                tasks[row[0]] = rows.task_of(row)
+    for statement, firsts in ((BLOCKED, keys.blocked), (HEADS, keys.heads)):
+        for first in firsts:
+            for row in connection.execute(statement, first):
+                if row[0] not in tasks:
+                    tasks[row[0]] = rows.task_of(row)
     return Loaded(
         tasks=list(tasks.values()),
         runs={(row[0], row[2]): rows.run_of(row[1:]) for row in _found(connection, RUNS, keys.runs)},

@@ -14,7 +14,7 @@ from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge, Minute
 from fleetd.core.route import RoutePlan
 from fleetd.core.task import LIVE, Run, Status, TaskFilter
-from fleetd.store import load, route_rows, rows
+from fleetd.store import host_rows, load, route_rows, rows
 from fleetd.store.base import EventPage, LaneRow, Snapshot, StoreBroken, TaskPage, TaskRow
 from fleetd.store.json_text import encode
 from fleetd.store.rows import columns, marks
@@ -102,6 +102,7 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
         breakers = connection.execute(
             f"SELECT {columns(route_rows.BREAKER_COLUMNS)} FROM breakers ORDER BY kind, name"
         )
+        hosts = connection.execute(f"SELECT {columns(host_rows.HOST_COLUMNS)} FROM hosts ORDER BY id")
         return Snapshot(
             daemon_id=daemon[0],
             generation=daemon[1],
@@ -123,6 +124,7 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             minutes={minute: Minute(*values) for minute, *values in minutes},
             instances=[route_rows.instance_of(row) for row in instances],
             breakers=[route_rows.breaker_of(row) for row in breakers],
+            hosts=[host_rows.host_of(row) for row in hosts],
             blocked={
                 group: route_rows.route_of(route).requirements for group, route in connection.execute(BLOCKED)
             },

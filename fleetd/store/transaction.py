@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Due, Minute
 from fleetd.core.task import Task
-from fleetd.store import load, route_rows, rows
+from fleetd.store import host_rows, load, route_rows, rows
 from fleetd.store.base import (
     PLANS_KEPT,
     CommitUnclear,
@@ -67,6 +67,8 @@ FORGET_PLANS = "DELETE FROM plans WHERE task_seq = ? AND version <= ?"
 SAVE_PLAN = _insert("plans", route_rows.PLAN_COLUMNS, replace=True)
 SAVE_INSTANCE = _insert("instances", route_rows.INSTANCE_COLUMNS, replace=True)
 FORGET_INSTANCE = "DELETE FROM instances WHERE id = ?"
+SAVE_HOST = _insert("hosts", host_rows.HOST_COLUMNS, replace=True)
+FORGET_HOST = "DELETE FROM hosts WHERE id = ?"
 SAVE_BREAKER = _insert("breakers", route_rows.BREAKER_COLUMNS, replace=True)
 INSERT_AUDIT = _insert("audits", rows.AUDIT_COLUMNS)
 FIND_LANE = (
@@ -241,6 +243,10 @@ class _Transaction:
         many(
             SAVE_INSTANCE,
             [route_rows.instance_values(found) for found in changes.instances.values() if found is not None],
+        )
+        many(FORGET_HOST, [(name,) for name, found in changes.hosts.items() if found is None])
+        many(
+            SAVE_HOST, [host_rows.host_values(found) for found in changes.hosts.values() if found is not None]
         )
         many(SAVE_BREAKER, [route_rows.breaker_values(breaker) for breaker in changes.breakers.values()])
 

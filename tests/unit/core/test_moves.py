@@ -7,6 +7,7 @@ import pytest
 
 from fleetd.core import attendance as att
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
+from fleetd.core.hostbook import HostBook
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun, Update
 from fleetd.core.ledger import Due, DueKind, Ledger
 from fleetd.core.limits import Gates
