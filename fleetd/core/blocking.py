@@ -11,7 +11,7 @@ from fleetd.core.filters import sift
 from fleetd.core.inquiry import Inquiry
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.masks import slots_of
-from fleetd.core.routebook import Group, RouteBook
+from fleetd.core.routebook import Group, RouteBook, ahead
 
 MORE = 1 << 30
 """Room of an instance without a limit."""
@@ -39,16 +39,19 @@ class Unblock:
     def apply(self, ledger: Ledger) -> bool:
         routes = ledger.routes
         left = routes.rules.blocked_look
+        more = False
         for key, count, instance_id in self._openings:
             found = 0
             for task in ledger.blocked_in(key):
                 routed.unblock(ledger, task, f"{instance_id} can take work")
                 found += 1
             left -= found
-            if found < count:
-                # Nothing waits there any more: what is blocked later makes the group anew.
-                routes.groups.pop(key, None)
-        return left <= 0
+            if key not in ledger.blocked_beyond:
+                routes.forget_group(key)
+            elif found < count:
+                # A command before this one took some that were read: others may wait behind them.
+                more = True
+        return more or left <= 0
 
 
 def _openings(routes: RouteBook, now: int) -> Iterator[tuple[int, int, str]]:
@@ -65,12 +68,12 @@ def _openings(routes: RouteBook, now: int) -> Iterator[tuple[int, int, str]]:
 
 def _room(routes: RouteBook, group: Group, now: int, most: int) -> tuple[str, int]:
     """Return an instance that can take work of a group, and how many tasks its eligible instances have room for, at most `most`."""
-    plan = routes.inside.plan(group.requirements, now, plan_id="", fallbacks=0)
-    group.retry_at = plan.retry_at
+    plan = routes.inside.plan(group.requirements, now, plan_id="", fallbacks=0, above=group.above)
+    group.retry_at = ahead(plan.retry_at, now)
     if not plan.selected:
         return "", 0
     registry, load = routes.registry, routes.inside.load
-    inquiry = Inquiry(registry, group.requirements, now, load, routes.probes.held(now))
+    inquiry = Inquiry(registry, group.requirements, now, load, routes.probes.held(now), above=group.above)
     eligible, _ = sift(inquiry, registry.index.all)
     room = 0
     for slot in slots_of(eligible):
@@ -89,6 +92,7 @@ def _room(routes: RouteBook, group: Group, now: int, most: int) -> tuple[str, in
     return plan.selected, min(room, most)
 
 
-def next_look(routes: RouteBook, now: int) -> int:
-    """Return when a look may let something go although nothing changed, epoch ms; 0 when no time is known."""
-    return min((group.retry_at for group in routes.groups.values() if group.retry_at > now), default=0)
+def next_look(routes: RouteBook) -> int:
+    """Return when a look may let something go although nothing changed, epoch ms: a time that has passed and was not looked at, too; 0 when none is known."""
+    # A list: a transaction may be adding to the groups on its own thread.
+    return min((group.retry_at for group in list(routes.groups.values()) if group.retry_at), default=0)

@@ -45,11 +45,10 @@ class RouteTimers:
     def look(self) -> None:
         """Look at BLOCKED tasks when something has become available."""
         book = self._book
-        if not book.loosened or self._looking or self._engine.state == "STARTING":
+        if not book.loosened or self._looking or self._engine.state == "STARTING" or not book.groups:
+            # Without groups it stays noted: a transaction that is on its way may be blocking a task by what was true before.
             return
         book.loosened = False
-        if not book.groups:
-            return
         self._looking = True
         self._engine.post_internal(Unblock()).add_done_callback(self._looked)
 
@@ -95,9 +94,9 @@ class RouteTimers:
         clock = self._engine.clock
         times = [at for _, at in self._open.values()]
         if self._book.groups:
-            again = next_look(self._book, clock.wall())
+            again = next_look(self._book)
             if again:
-                times.append(clock.now() + again - clock.wall())
+                times.append(clock.now() + max(0, again - clock.wall()))
             vanishing = self._engine.router.next_expiry()
             if vanishing is not None:
                 times.append(vanishing)
