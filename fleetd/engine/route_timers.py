@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fleetd.core.blocking import Unblock, next_look
@@ -13,6 +14,9 @@ from fleetd.core.ledger import Ledger
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
 
+GROUPS_LOOKED = 200
+"""Groups of BLOCKED tasks that one transaction asks for room at most, each about as dear as a route."""
+
 
 class RouteTimers:
     """One timer for everything that happens to routes by itself. `_open` holds the open breakers: epoch ms and monotonic ms of their half-opening."""
@@ -22,6 +26,8 @@ class RouteTimers:
         self._book = engine.routes
         self._open: dict[BreakerKey, tuple[int, int]] = {}
         self._looking = False
+        # Groups of BLOCKED tasks that are to be looked at, in order.
+        self._unseen: dict[int, None] = {}
 
     def begin(self) -> None:
         """Fill in what memory holds after a start."""
@@ -45,21 +51,29 @@ class RouteTimers:
     def look(self) -> None:
         """Look at BLOCKED tasks when something has become available."""
         book = self._book
-        if not book.loosened or self._looking or self._engine.state == "STARTING" or not book.groups:
-            # Without groups it stays noted: a transaction that is on its way may be blocking a task by what was true before.
+        if self._looking or self._engine.state == "STARTING":
             return
-        book.loosened = False
+        if book.loosened and book.groups:
+            # Without groups it stays noted: a transaction that is on its way may be blocking a task by what was true before.
+            book.loosened = False
+            self._unseen.update(dict.fromkeys(list(book.groups)))
+        if not self._unseen:
+            return
+        groups = tuple(islice(self._unseen, GROUPS_LOOKED))
+        for key in groups:
+            del self._unseen[key]
         self._looking = True
-        self._engine.post_internal(Unblock()).add_done_callback(self._looked)
+        self._engine.post_internal(Unblock(groups)).add_done_callback(self._looked)
 
     def _looked(self, future: asyncio.Future[Any]) -> None:
         self._looking = False
         if future.cancelled() or future.exception() is not None:
-            # The store refused: look again a moment later.
+            # The store refused: look at all of them again with the next commit, or a moment later.
+            self._unseen.clear()
+            self._book.loosened = True
             self._engine.sweeper.timers.set(("unblock", ""), self._engine.clock.now() + 1_000)
             return
-        if future.result():
-            self._book.loosened = True
+        self._unseen.update(dict.fromkeys(future.result()))
         # Something may have become available in the transaction that looked, after it had looked.
         self.look()
 

@@ -250,7 +250,8 @@ class Router:
             kept.retries += 1
             if not kept.counted and failure.instance == kept.instance:
                 self._enter(kept, kept.instance, must=True)
-            self._flights.set(kept.plan.plan_id, self._vanishes(kept.instance) + step.delay)
+            if kept.counted:
+                self._flights.set(kept.plan.plan_id, self._vanishes(kept.instance) + step.delay)
             return advice
         kept.tried = kept.tried if failure.instance in kept.tried else (*kept.tried, failure.instance)
         if plan is None:

@@ -18,8 +18,10 @@ from fleetd.core.registration import RemoveInstance, SetState
 from fleetd.core.route import Requirements, StepKind
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.steering import PinTask, VerifyTask
-from fleetd.core.task import Status
+from fleetd.core.submission import Submission, Submit
+from fleetd.core.task import Spec, Status
 from fleetd.core.words import WordKind
+from fleetd.engine.route_timers import GROUPS_LOOKED
 from fleetd.errors import Conflict
 from tests.unit.engine.faults import FULL, UNCLEAR_NOT_WRITTEN, FaultyStore
 from tests.unit.engine.fleet import Fleet
@@ -328,3 +330,33 @@ async def test_a_latency_that_was_noted_does_not_undo_a_state(fleet):
     fleet.engine._between = batch
     await fleet.settle()
     assert fleet.engine.routes.outside.registry.condition("a:x").state is InstanceState.ERROR
+
+
+async def test_tasks_of_many_needs_are_looked_at_a_few_needs_at_a_time(fleet):
+    """T1: every one of them asks for something else, and one look does not ask for all; each goes in the end."""
+    count = 2 * GROUPS_LOOKED + 10
+    needs = [Requirements(("general",), min_ctx=1_000 + n) for n in range(count)]
+    await fleet.do(
+        Submit(
+            tuple(
+                Submission(f"t-{n:04}", "default", Spec("work"), route=each) for n, each in enumerate(needs)
+            )
+        )
+    )
+    assert len(fleet.engine.routes.groups) == count
+    before = await fleet.store.last_batch()
+    await register(fleet, "a:x")
+    assert await fleet.store.last_batch() >= before + 4
+    assert {task.status for task in await fleet.rows()} == {Status.PENDING}
+    assert not fleet.engine.routes.groups
+
+
+async def test_a_look_that_failed_is_made_up_for_by_the_next_commit(fleet, store):
+    """T1: which also puts the timer right that was to repeat it."""
+    task = await submit(fleet)
+    store.faults.extend(["", FULL])
+    await register(fleet, "a:x")
+    assert await fleet.status(task.id) is Status.BLOCKED
+    await fleet.submit("something else")
+    await fleet.pass_time(1_000)
+    assert await fleet.status(task.id) is Status.PENDING
