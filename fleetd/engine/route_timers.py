@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fleetd.core.blocking import Unblock, next_look
-from fleetd.core.breaker import BreakerKey, BreakerState
+from fleetd.core.breaker import Breaker, BreakerKey, BreakerState
 from fleetd.core.breaking import HalfOpen
 from fleetd.core.ledger import Ledger
 
@@ -31,8 +31,8 @@ class RouteTimers:
 
     def begin(self) -> None:
         """Fill in what memory holds after a start."""
-        for key, view in self._book.outside.registry.breakers(BreakerState.OPEN):
-            self._watch(key, view.retry_at)
+        for breaker in self._book.known_breakers():
+            self._watch(breaker)
         self._arm()
         if self._book.groups:
             # Whatever changed while nobody looked.
@@ -40,10 +40,8 @@ class RouteTimers:
 
     def released(self, ledger: Ledger) -> None:
         """A transaction was committed: set timers, and look at what waits when something may go."""
-        for key, breaker in ledger.turned.items():
-            self._open.pop(key, None)
-            if breaker.state is BreakerState.OPEN:
-                self._watch(key, breaker.retry_at)
+        for breaker in ledger.turned.values():
+            self._watch(breaker)
         if ledger.turned or self._book.groups:
             self._arm()
         self.look()
@@ -99,9 +97,13 @@ class RouteTimers:
                 self._open.setdefault(key, (retry_at, self._engine.clock.now() + 1_000))
             self._arm()
 
-    def _watch(self, key: BreakerKey, retry_at: int) -> None:
-        clock = self._engine.clock
-        self._open[key] = retry_at, clock.now() + max(0, retry_at - clock.wall())
+    def _watch(self, breaker: Breaker) -> None:
+        """Note when a breaker half-opens, if it is open. It never waits longer than it was opened for, should the wall clock have been set back (F3c)."""
+        self._open.pop(breaker.key, None)
+        if breaker.state is BreakerState.OPEN:
+            clock, until = self._engine.clock, breaker.retry_at
+            wait = min(until - clock.wall(), until - breaker.opened_at)
+            self._open[breaker.key] = until, clock.now() + max(0, wait)
 
     def _arm(self) -> None:
         """Set the timer to the next moment at which something happens by itself."""

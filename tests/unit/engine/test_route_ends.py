@@ -360,3 +360,15 @@ async def test_a_look_that_failed_is_made_up_for_by_the_next_commit(fleet, store
     await fleet.submit("something else")
     await fleet.pass_time(1_000)
     assert await fleet.status(task.id) is Status.PENDING
+
+
+async def test_a_breaker_is_not_open_for_ever_because_the_clock_was_set_back(fleet):
+    """F3, F3c: a machine that starts with yesterday's time."""
+    await register(fleet, "a:x")
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 60_000))
+    fleet.clock.jump_wall(-24 * HOUR)
+    await fleet.restart()
+    await fleet.pass_time(59_999)
+    assert breaker(fleet, "a:x").state is BreakerState.OPEN
+    await fleet.pass_time(1)
+    assert breaker(fleet, "a:x").state is BreakerState.HALF_OPEN
