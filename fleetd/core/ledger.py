@@ -252,6 +252,7 @@ class Ledger:
         self.specs: dict[int, Spec] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
+        self.blocked_beyond: set[int] = set()
         self.next_seq = 1
         self.greeted: dict[str, None] = {}
         self.changed_agents: dict[str, Agent] = {}
