@@ -31,9 +31,10 @@ from fleetd.core.breaker import BreakerRules
 from fleetd.core.probing import ProbeRules
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import RetryPolicy
-from fleetd.engine.engine import Engine, EngineOptions, Log
+from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.retention import RetentionOptions, keep_sweeping
-from fleetd.engine.router import RouterOptions
+from fleetd.engine.route_ring import RouterOptions
 from fleetd.instance_files import InstanceFiles
 from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ from fleetd.core.task import Spec, Status, Task
 from fleetd.engine import failures
 from fleetd.engine.dispatch import Claimed
 from fleetd.engine.effects import let_out
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
@@ -40,7 +41,7 @@ from fleetd.engine.outbox import Offer
 from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
 from fleetd.engine.route_timers import RouteTimers
-from fleetd.engine.router import Router, RouterOptions
+from fleetd.engine.router import Router
 from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
@@ -48,17 +49,6 @@ from fleetd.engine.transaction import Command, Outcome, size_of, transaction
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
 from fleetd.store.base import CommitUnclear, Script, Store, StoreBroken, StoreFull
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """Limits of the engine: commands that may wait, commands and bytes of one batch, acknowledgements that may wait for one agent."""
-
-    queue_limit: int = 10_000
-    batch_limit: int = 1_000
-    batch_bytes: int = 4 * 1024 * 1024
-    outbox_limit: int = 10_000
-    router: RouterOptions = field(default_factory=RouterOptions)
 
 
 class Log(Protocol):

@@ -16,6 +16,14 @@ VERSIONS_KEPT = 100
 """Versions that are kept of one route: a run that fails over at every step makes some tens."""
 
 
+@dataclass(frozen=True, slots=True)
+class RouterOptions:
+    """Routes that are remembered, and for how long, ms."""
+
+    plans_kept: int = 10_000
+    plans_for: int = 3_600_000
+
+
 @dataclass(slots=True)
 class Kept:
     """

@@ -7,7 +7,7 @@ commands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleetd.core import routed
@@ -18,7 +18,7 @@ from fleetd.core.outcome import Advice, Course, Failure
 from fleetd.core.route import Requirements, RoutePlan, Step, StepKind
 from fleetd.core.routebook import take_probes
 from fleetd.core.steering import ReportRoute, StrikeRoute, not_eligible, stale
-from fleetd.engine.route_ring import VANISHED, Kept, RouteRing
+from fleetd.engine.route_ring import VANISHED, Kept, RouteRing, RouterOptions
 from fleetd.engine.timers import Timers
 from fleetd.errors import NotFound
 
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 
 TAKES = 3
 """Plans made for one route at most: each but the first because somebody took the probe of a half-open breaker in that moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouterOptions:
-    """Routes that are remembered, and for how long, ms."""
-
-    plans_kept: int = 10_000
-    plans_for: int = 3_600_000
 
 
 class Routed(NamedTuple):

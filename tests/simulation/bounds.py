@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from fleetd.engine import dispatch, due, feed, sweeper
-from fleetd.engine.engine import EngineOptions
+from fleetd.engine.engine_options import EngineOptions
 
 OPTIONS = EngineOptions(queue_limit=30, batch_limit=3, outbox_limit=20)
 BOUNDS = (

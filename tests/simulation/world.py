@@ -8,7 +8,8 @@ from random import Random
 
 from fleetd.clock import ManualClock
 from fleetd.core.settings import Rules
-from fleetd.engine.engine import EngineOptions, EngineStopped
+from fleetd.engine.engine import EngineStopped
+from fleetd.engine.engine_options import EngineOptions
 from tests.simulation import memory
 from tests.simulation.agenda import Agenda
 from tests.simulation.agent import Agent

@@ -16,9 +16,10 @@ from fleetd.core.instance import Instance, InstanceState, ProbeKind
 from fleetd.core.registration import PutInstances
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.daemon import alert_hook, engine_options, kept, probe_instances, retention, router_rules, rules
-from fleetd.engine.engine import Engine, EngineOptions
+from fleetd.engine.engine import Engine
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.retention import RetentionOptions
-from fleetd.engine.router import RouterOptions
+from fleetd.engine.route_ring import RouterOptions
 from fleetd.probes.prober import ProbeOptions
 from fleetd.store.sqlite import SqliteStore
 from tests.unit.bridges.test_webhook import Log, staged

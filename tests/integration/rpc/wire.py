@@ -21,7 +21,8 @@ from fleetd.api.limits import Limits
 from fleetd.api.table import SERVICES, method_table
 from fleetd.clock import ManualClock
 from fleetd.core.settings import Rules
-from fleetd.engine.engine import Engine, EngineOptions
+from fleetd.engine.engine import Engine
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.rpc.claim import ClaimOptions
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import RpcOptions, RpcServer

@@ -69,7 +69,13 @@ def an_agent():
 
 def a_ledger(task):
     ledger = Ledger(
-        NOW, Rules(), {"agent": an_agent()}, Gates(), RouteBook(RouterRules(), Probes()), lambda: 0.5
+        NOW,
+        Rules(),
+        {"agent": an_agent()},
+        Gates(),
+        RouteBook(RouterRules(), Probes()),
+        HostBook(),
+        lambda: 0.5,
     )
     ledger.adopt(task)
     ledger.specs[task.seq] = Spec("work")

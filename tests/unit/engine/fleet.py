@@ -17,7 +17,8 @@ from fleetd.core.settings import Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import WAITING, RetryPolicy, Spec, Status, Task, TaskFilter
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
-from fleetd.engine.engine import Engine, EngineOptions
+from fleetd.engine.engine import Engine
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.outbox import Acks, BeaconItem, EndItem, Offer, Offers, OrderItem, OrdersItem
 from fleetd.engine.session import Session
 from fleetd.store.base import Snapshot, Store

@@ -11,7 +11,8 @@ from fleetd.core.ledger import Keys
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import Payload, Spec, Status, TaskFilter
 from fleetd.core.words import Result, WordKind
-from fleetd.engine.engine import Engine, EngineOptions, EngineStopped
+from fleetd.engine.engine import Engine, EngineStopped
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.errors import Internal, Overloaded, Unavailable
 from fleetd.store.sqlite import SqliteStore
 from tests.unit.engine.faults import FULL, UNCLEAR_NOT_WRITTEN, UNCLEAR_WRITTEN, FaultyStore

@@ -17,9 +17,9 @@ from fleetd.core.route import Requirements, StepKind
 from fleetd.core.steering import ReportRoute
 from fleetd.core.task import Status
 from fleetd.core.words import WordKind
-from fleetd.engine.engine import EngineOptions
-from fleetd.engine.route_ring import Kept
-from fleetd.engine.router import Routed, RouterOptions
+from fleetd.engine.engine_options import EngineOptions
+from fleetd.engine.route_ring import Kept, RouterOptions
+from fleetd.engine.router import Routed
 from fleetd.errors import Conflict, InvalidArgument, NotFound, WrongState
 from tests.unit.engine.fleet import Fleet
 from tests.unit.engine.routes import ANY, RULES, breaker, instance, put, register, submit
