@@ -38,6 +38,7 @@ HOT = {
     ),
     "transaction.FORGET_DUE": (transaction.FORGET_DUE, ["SEARCH due USING PRIMARY KEY (task_seq=?)"]),
     "transaction.FORGET_AGENT": (transaction.FORGET_AGENT, ["SEARCH agents USING INDEX"]),
+    "transaction.FORGET_HOST": (transaction.FORGET_HOST, ["SEARCH hosts USING INDEX"]),
     "transaction.FORGET_INSTANCE": (transaction.FORGET_INSTANCE, ["SEARCH instances USING INDEX"]),
     "transaction.FIND_LANE": (transaction.FIND_LANE, ["SEARCH lanes USING INDEX"]),
     "reads.TASKS": (reads.TASKS, [f"{BY_ID}", f"SEARCH s {BY_ROWID}=?)"]),
