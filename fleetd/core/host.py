@@ -184,7 +184,9 @@ class _Given:
 
     def machine(self, name: str, *, required: bool = True) -> str:
         """Return the name of a host or a user."""
-        value = self.word(name, required="build-1.example.org, or localhost for this machine" if required else "")
+        value = self.word(
+            name, required="build-1.example.org, or localhost for this machine" if required else ""
+        )
         if value.startswith("-") or "@" in value or "/" in value:
             self.refuse(name, f"must be a plain name or address, not {shown(value)}")
             return ""
@@ -197,7 +199,9 @@ class _Given:
         if not isinstance(value, str):
             self.refuse(name, f"must be a text, not {shown(value)}")
         elif len(value) > PATH_CHARS or not value.isprintable():
-            self.refuse(name, f"must have at most {PATH_CHARS:,} characters, no control characters among them")
+            self.refuse(
+                name, f"must have at most {PATH_CHARS:,} characters, no control characters among them"
+            )
         elif not value.startswith("/"):
             self.refuse(name, f"must be an absolute path, not {shown(value)}")
         else:
@@ -268,7 +272,9 @@ class _Given:
         """Return the argv, with its one element PROMPT when the text goes there."""
         value = self._fields.get("command")
         if isinstance(value, str) and value:
-            self.refuse("command", 'must be a list of texts, such as ["coder", "--quiet"], not a line of a shell')
+            self.refuse(
+                "command", 'must be a list of texts, such as ["coder", "--quiet"], not a line of a shell'
+            )
             return ()
         elements = self.entries("command", MOST_ELEMENTS, 'the program, such as ["coder", "--quiet"]')
         before = len(self.errors)
@@ -317,7 +323,9 @@ class _Given:
             if not isinstance(name, str) or not VARIABLE.fullmatch(name):
                 self.refuse("env", f"must have names of letters, digits and _, unlike {shown(name)}")
             elif not isinstance(text, str) or len(text) > ELEMENT_CHARS or "\0" in text:
-                self.refuse(f"env.{name}", f"must be a text of at most {ELEMENT_CHARS:,} characters without NUL")
+                self.refuse(
+                    f"env.{name}", f"must be a text of at most {ELEMENT_CHARS:,} characters without NUL"
+                )
             else:
                 found[name] = text
         return found

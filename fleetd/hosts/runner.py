@@ -156,10 +156,17 @@ def checked(run: RunSpec) -> list[bytes]:
             errors.append((f"argv[{place}]", right))
     for name, value in run.env.items():
         if not VARIABLE.fullmatch(name) or "\0" in value or len(encoded(value)) + len(name) >= ELEMENT_BYTES:
-            errors.append((f"env.{name}", f"must be a name and a text without NUL, shorter than {ELEMENT_BYTES:,} bytes"))
+            errors.append(
+                (
+                    f"env.{name}",
+                    f"must be a name and a text without NUL, shorter than {ELEMENT_BYTES:,} bytes",
+                )
+            )
     total = sum(map(len, argv)) + sum(len(encoded(value)) for value in run.env.values())
     if total > ARGUMENTS_BYTES:
-        errors.append(("argv", f"must have at most {ARGUMENTS_BYTES:,} bytes together with env, not {total:,}"))
+        errors.append(
+            ("argv", f"must have at most {ARGUMENTS_BYTES:,} bytes together with env, not {total:,}")
+        )
     if run.work_dir and (not run.work_dir.startswith("/") or "\0" in run.work_dir):
         errors.append(("work_dir", "must be an absolute path"))
     if errors:
@@ -187,7 +194,9 @@ def encoded(text: str | bytes) -> bytes:
 def _identity_errors(task_id: str, lease_epoch: int) -> list[tuple[str, str]]:
     errors = []
     if not TASK_ID.fullmatch(task_id):
-        errors.append(("task_id", "must be a safe file name: up to 200 letters, digits, dots, dashes and underscores"))
+        errors.append(
+            ("task_id", "must be a safe file name: up to 200 letters, digits, dots, dashes and underscores")
+        )
     if not 0 <= lease_epoch < 2**63:
         errors.append(("lease_epoch", "must be a whole number from 0 on"))
     return errors

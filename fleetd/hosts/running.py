@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 from fleetd.errors import FleetError, LeaseLost
 from fleetd.hosts.runner import Ended, NotStarted, Problem, Unreachable
@@ -82,8 +83,9 @@ class Running:
     def exited(self, code: int | None, signal: int = 0) -> None:
         """The script ended: with a code, or by a signal."""
         if code is not None and 128 < code <= 128 + 64:
-            code, signal = None, code - 128
-        self._end(Ended(code, signal))
+            self._end(Ended(None, code - 128))
+        else:
+            self._end(Ended(code, signal))
 
     def lost(self, detail: str) -> None:
         self._end(Ended(lost=True, detail=detail))
@@ -103,7 +105,8 @@ class Running:
 
     async def answer(self) -> Answer:
         """Wait for the script's answer."""
-        await asyncio.wait({self.answered, self.finished}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {self.answered, self.finished}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.answered.done():
             return self.answered.result()
         ended = self.finished.result()
@@ -176,7 +179,9 @@ class Running:
             if answer is not None:
                 self.answered.set_result(answer)
             elif self._greeting > GREETING_BYTES:
-                self.answered.set_result(Answer("refused", "the login shell says too much before the script runs"))
+                self.answered.set_result(
+                    Answer("refused", "the login shell says too much before the script runs")
+                )
             return
         if self._wanted:
             self._lines.append(line)

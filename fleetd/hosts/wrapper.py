@@ -56,7 +56,16 @@ def to_run(run: RunSpec, argv: Iterable[bytes], markers: str, grace: int) -> Pre
     lines = list(argv)
     variables = [encoded(f"{name}={value}") for name, value in run.env.items()]
     return _preamble(
-        "run", markers, run.work_dir, grace, run.task_id, run.lease_epoch, len(variables), *variables, len(lines), *lines
+        "run",
+        markers,
+        run.work_dir,
+        grace,
+        run.task_id,
+        run.lease_epoch,
+        len(variables),
+        *variables,
+        len(lines),
+        *lines,
     )
 
 
