@@ -182,8 +182,13 @@ def check_identity(task_id: str, lease_epoch: int) -> None:
 
 
 def encoded(text: str | bytes) -> bytes:
-    """Return the bytes of a text; lone surrogates that stand for bytes become those bytes again."""
-    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    """Return the bytes of a text; surrogates that stand for bytes become those bytes again, others are replaced."""
+    if isinstance(text, bytes):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
 
 
 def _identity_errors(task_id: str, lease_epoch: int) -> list[tuple[str, str]]:
