@@ -104,7 +104,7 @@ class Outbox:
         self._orders: dict[str, OrderItem] = {}
         self._beacon: BeaconItem | None = None
         self._end: EndItem | None = None
-        self._event = asyncio.Event()
+        self.event = asyncio.Event()
 
     @property
     def ended(self) -> bool:
@@ -113,35 +113,35 @@ class Outbox:
 
     def offer(self, offer: Offer) -> None:
         self._offers.append(offer)
-        self._event.set()
+        self.event.set()
 
     def ack(self, acks: list[Ack]) -> None:
         self._acks.extend(acks)
         if len(self._acks) > self._limit:
             self.end("OUTBOX_OVERFLOW", f"more than {self._limit} acknowledgements were not read", 1_000)
-        self._event.set()
+        self.event.set()
 
     def order(self, order: OrderItem) -> None:
         self._orders[order.order_id] = order
-        self._event.set()
+        self.event.set()
 
     def beacon(self, beacon: BeaconItem) -> None:
         self._beacon = beacon
-        self._event.set()
+        self.event.set()
 
     def end(self, reason: str, message: str, reconnect_after: int | None) -> None:
         """Say the last word; the first one stands."""
         if self._end is None:
             self._end = EndItem(reason, message, reconnect_after)
-        self._event.set()
+        self.event.set()
 
     async def ready(self) -> None:
         """Wait until there is something to send."""
-        await self._event.wait()
+        await self.event.wait()
 
     def take(self) -> list[Item]:
         """Return and forget everything, in sending order: what was asked first, orders after the leases they may concern, the end last."""
-        self._event.clear()
+        self.event.clear()
         items: list[Item] = []
         if self._acks:
             items.append(Acks(self._acks))

@@ -1,0 +1,148 @@
+"""All hosts: their runners and seats, and the checks that tell whether they are there (spec M5)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fleetd.core.host import Host, HostState
+from fleetd.core.hostbook import HostRow, seat_name
+from fleetd.core.hosting import NoteHost
+from fleetd.engine.engine import Engine, Log
+from fleetd.errors import FleetError
+from fleetd.hosts.runner import Check, Runner
+from fleetd.hosts.seat import HostSeat
+
+
+@dataclass(frozen=True, slots=True)
+class HostOptions:
+    """`check_every` and `grace` (between TERM and KILL) in ms; `failures`: checks in a row that fail before a host is OFFLINE."""
+
+    check_every: int = 30_000
+    failures: int = 2
+    grace: int = 10_000
+
+
+@dataclass(slots=True)
+class _Station:
+    """What the daemon keeps of one host."""
+
+    host: Host
+    runner: Runner
+    seats: list[HostSeat]
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    failures: int = 0
+    reachable: bool = False
+
+
+class HostManager:
+    """Keeps a station for every host that may get work, until cancelled."""
+
+    def __init__(
+        self, engine: Engine, options: HostOptions, make_runner: Callable[[Host], Runner], log: Log
+    ) -> None:
+        """Make a manager; `make_runner` gives the runner of a host, which connects when it is first used."""
+        self._engine = engine
+        self._options = options
+        self._make_runner = make_runner
+        self._log = log
+        self._stations: dict[str, _Station] = {}
+
+    async def run(self) -> None:
+        """Follow the hosts of the engine; at the end hand back what runs."""
+        changed = self._engine.hosts_changed
+        try:
+            while True:
+                changed.clear()
+                await self._reconcile()
+                await changed.wait()
+        finally:
+            await asyncio.gather(*[self._close(station) for station in self._stations.values()])
+            self._stations.clear()
+
+    async def _reconcile(self) -> None:
+        wanted = {host_id: row for host_id, row in self._engine.hosts.present.items() if _may_work(row)}
+        for host_id, station in list(self._stations.items()):
+            if host_id not in wanted or wanted[host_id].host != station.host:
+                del self._stations[host_id]
+                await self._close(station)
+        for host_id, row in wanted.items():
+            known = self._stations.get(host_id)
+            if known is None:
+                known = self._stations[host_id] = self._open(row.host)
+            self._set_online(known, row)
+
+    def _open(self, host: Host) -> _Station:
+        runner = self._make_runner(host)
+        station = _Station(host, runner, [])
+        for agent in host.agents:
+            name = seat_name(host.id, agent.type)
+            seat = HostSeat(
+                self._engine,
+                name,
+                host,
+                agent,
+                runner,
+                self._log,
+                lambda: self._failed(station),
+                self._options.grace,
+            )
+            station.seats.append(seat)
+            station.tasks.append(asyncio.create_task(seat.run(), name=name))
+        station.tasks.append(asyncio.create_task(self._check(station), name=f"checks of {host.id}"))
+        return station
+
+    async def _close(self, station: _Station) -> None:
+        for task in station.tasks:
+            task.cancel()
+        await asyncio.gather(*station.tasks, return_exceptions=True)
+        await station.runner.close()
+
+    async def _check(self, station: _Station) -> None:
+        """Check a host now, then again and again; at once after a failure."""
+        while True:
+            station.wake.clear()
+            await self._take(station, await station.runner.check())
+            if station.failures and station.failures < self._options.failures:
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.check_every / 1_000):
+                    await station.wake.wait()
+
+    async def _take(self, station: _Station, check: Check) -> None:
+        if check.ok:
+            station.failures, state, reason = 0, HostState.ONLINE, ""
+        else:
+            station.failures += 1
+            if station.failures < self._options.failures:
+                return
+            state, reason = HostState.OFFLINE, check.detail or check.problem.value
+        station.reachable = check.ok
+        row = self._engine.hosts.present.get(station.host.id)
+        if row is None:
+            return
+        if (row.status.state, row.status.reason) != (state, reason):
+            with contextlib.suppress(FleetError):
+                await self._engine.post_internal(NoteHost(station.host.id, state, reason))
+        row = self._engine.hosts.present.get(station.host.id)
+        if row is not None:
+            self._set_online(station, row)
+
+    def _failed(self, station: _Station) -> None:
+        """A run could not be started there, or was lost: no more work until a check went well."""
+        station.reachable = False
+        for seat in station.seats:
+            seat.set_online(online=False)
+        station.wake.set()
+
+    def _set_online(self, station: _Station, row: HostRow) -> None:
+        online = station.reachable and row.status.state is HostState.ONLINE
+        for seat in station.seats:
+            seat.set_online(online=online)
+
+
+def _may_work(row: HostRow) -> bool:
+    return row.host.enabled and row.status.state is not HostState.STOPPED

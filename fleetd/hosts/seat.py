@@ -1,0 +1,278 @@
+"""
+One kind of agent on one host: it holds leases as an agent with a stream does, and runs them with a runner (spec M5, M3).
+
+The seat is an agent in every respect, heartbeats included, that happens to live in the daemon: leases, fences, orders, timeouts and restarts are those of all agents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fleetd.core.agent import AgentSpec, SessionKind
+from fleetd.core.attendance import LeaseRef
+from fleetd.core.host import Host, HostAgent
+from fleetd.core.task import Order, Payload
+from fleetd.core.words import Result, Word, WordKind
+from fleetd.engine.engine import Engine, Log
+from fleetd.engine.outbox import Acks, EndItem, Offer, Offers, OrderItem, OrdersItem
+from fleetd.engine.session import Session
+from fleetd.errors import FleetError, LeaseLost, Unavailable
+from fleetd.hosts.parser import Said, parser, verdict
+from fleetd.hosts.prompt import run_spec
+from fleetd.hosts.runner import Runner, RunningCommand, Unreachable
+
+SAID_EVERY = 500
+"""Milliseconds between two progress words about plain output: people read no faster, and each is written."""
+MESSAGE_CHARS = 1_000
+LOST_AGAIN = 1_000
+"""Milliseconds before a session that was ended is opened again, where nothing else is said."""
+
+TEXT = "text/plain; charset=utf-8"
+STOPS = (Order.CANCEL, Order.TIMEOUT, Order.RELEASE)
+
+
+@dataclass(slots=True)
+class _Run:
+    """A lease that is being worked on. `order`: it shall stop, and say so; `dropped`: it is nobody's any more, and says nothing."""
+
+    offer: Offer
+    work: asyncio.Task[None] | None = None
+    command: RunningCommand | None = None
+    order: Order = Order.NONE
+    dropped: bool = False
+    ending: asyncio.Task[None] | None = field(default=None)
+
+
+class HostSeat:
+    """Holds a session while its host is there. `failed` is called when the host could not be used."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        host: Host,
+        agent: HostAgent,
+        runner: Runner,
+        log: Log,
+        failed: Callable[[], object],
+        grace: int,
+    ) -> None:
+        """Make a seat; `grace` is the time between TERM and KILL, ms."""
+        self._engine = engine
+        self._host = host
+        self._agent = agent
+        self._runner = runner
+        self._log = log
+        self._failed = failed
+        self._grace = grace
+        self._spec = AgentSpec(
+            name,
+            agent_type=agent.type,
+            hostname=host.hostname,
+            capabilities=agent.capabilities,
+            max_concurrency=agent.max_concurrency,
+        )
+        self._session: Session | None = None
+        self._runs: dict[str, _Run] = {}
+        self._online = False
+        self._pings = 0
+        self._confirmed: list[str] = []
+
+    @property
+    def busy(self) -> int:
+        """Commands that run."""
+        return len(self._runs)
+
+    def set_online(self, *, online: bool) -> None:
+        """Take work, or none."""
+        self._online = online
+        if self._session is not None:
+            self._engine.sessions.slots(self._session, self._ceiling())
+
+    async def run(self) -> None:
+        """Hold a session until cancelled; what runs then is ended and handed back."""
+        try:
+            while True:
+                wait = await self._attend()
+                await asyncio.sleep(wait / 1_000)
+        finally:
+            await self._hand_back()
+
+    async def _attend(self) -> int:
+        """Hold one session to its end; return the wait before the next, ms."""
+        held = tuple(LeaseRef(task_id, run.offer.lease_epoch) for task_id, run in self._runs.items())
+        try:
+            # The same incarnation after every start: what ran under the last one goes back unburnt, and its next start on the host ends it first.
+            incarnation = f"{self._engine.daemon_id}:{self._spec.agent_id}"
+            session = await self._engine.sessions.hello(self._spec, incarnation, held, SessionKind.HOST)
+        except Unavailable as error:
+            return error.retry_after
+        self._session = session
+        self.set_online(online=self._online)
+        try:
+            return await self._serve(session)
+        finally:
+            self._session = None
+
+    async def _serve(self, session: Session) -> int:
+        clock = self._engine.clock
+        beat_at = clock.now() + session.heartbeat_interval
+        while True:
+            await self._engine.wait(session.outbox.event, max(1, beat_at - clock.now()))
+            for item in session.outbox.take():
+                if isinstance(item, EndItem):
+                    return LOST_AGAIN if item.reconnect_after is None else item.reconnect_after
+                if isinstance(item, Offers):
+                    for offer in item.offers:
+                        self._begin(offer)
+                elif isinstance(item, Acks):
+                    self._heard([ack.task_id for ack in item.acks if ack.result is Result.LEASE_LOST])
+                elif isinstance(item, OrdersItem):
+                    for order in item.orders:
+                        self._obey(order)
+            if clock.now() >= beat_at:
+                beat_at = clock.now() + session.heartbeat_interval
+                self._beat(session)
+
+    def _beat(self, session: Session) -> None:
+        self._pings += 1
+        held = [LeaseRef(task_id, run.offer.lease_epoch) for task_id, run in self._runs.items()]
+        confirmed, self._confirmed = self._confirmed, []
+        self._engine.sessions.ping(session, self._pings, held, confirmed)
+
+    # leases
+
+    def _begin(self, offer: Offer) -> None:
+        older = self._runs.get(offer.task.id)
+        if older is not None:
+            self._drop(older)
+        run = _Run(offer)
+        self._runs[offer.task.id] = run
+        run.work = asyncio.create_task(self._work(run), name=f"run of {offer.task.id}")
+
+    async def _work(self, run: _Run) -> None:
+        offer = run.offer
+        self._say(run, WordKind.START)
+        try:
+            spec = run_spec(offer, self._agent, self._host.work_dir, offer.timeout)
+            run.command = await self._runner.start(spec)
+            if run.order is not Order.NONE or run.dropped:
+                await self._end(run)
+            await self._follow(run, run.command)
+        except LeaseLost as error:
+            self._say(run, WordKind.RELEASE, message=error.message)
+        except Unreachable as error:
+            # Before the word: the task must not be offered to the same host in the next moment.
+            self._failed()
+            self._say(run, WordKind.RELEASE, message=error.message)
+        except FleetError as error:
+            self._say(run, WordKind.FAIL, code="AGENT_ERROR", message=error.message)
+        except Exception as error:  # noqa: BLE001 - said in full; the other runs go on
+            self._log.error("host_run_broke", task_id=offer.task.id, host=self._host.id, exc_info=error)
+            self._say(run, WordKind.FAIL, code="AGENT_ERROR", message="the run broke in the daemon")
+        finally:
+            if self._runs.get(offer.task.id) is run:
+                del self._runs[offer.task.id]
+
+    async def _follow(self, run: _Run, command: RunningCommand) -> None:
+        """Pass on what a command says, and how it ended."""
+        reader, clock = parser(self._agent.parser), self._engine.clock
+        said_at = clock.now() - SAID_EVERY
+        async for line in command.lines():
+            said = reader.feed(line)
+            if said is not None:
+                self._pass_on(run, said)
+            elif clock.now() - said_at >= SAID_EVERY:
+                text = line.decode("utf-8", "replace").strip()
+                if text:
+                    said_at = clock.now()
+                    self._say(run, WordKind.PROGRESS, message=text[:MESSAGE_CHARS], percent=_percent(run))
+        ended = await command.wait()
+        if run.order in STOPS:
+            self._say(run, WordKind.STOPPED)
+            return
+        output = reader.close()
+        found = verdict(ended, output, command.stderr)
+        if ended.lost:
+            self._failed()
+        payload = Payload(output.data, output.content_type or TEXT) if output.data else None
+        if found.code:
+            self._say(run, WordKind.FAIL, code=found.code, message=found.message, output=payload)
+        else:
+            self._say(run, WordKind.COMPLETE, output=payload)
+
+    def _pass_on(self, run: _Run, said: Said) -> None:
+        if said.checkpoint is not None:
+            self._say(run, WordKind.CHECKPOINT, data=said.checkpoint, step_id=said.step_id)
+        message = said.message or said.event or ""
+        if said.progress is not None or message:
+            percent = _percent(run) if said.progress is None else int(said.progress)
+            self._say(run, WordKind.PROGRESS, percent=percent, message=message[:MESSAGE_CHARS])
+
+    def _say(self, run: _Run, kind: WordKind, **parts: object) -> None:
+        if run.dropped or self._session is None:
+            return
+        word = Word(run.offer.task.id, run.offer.lease_epoch, kind, **parts)  # type: ignore[arg-type]
+        self._engine.sessions.post_words(self._session, (word,))
+
+    # orders
+
+    def _obey(self, order: OrderItem) -> None:
+        if not order.task_id:
+            # Orders to the whole agent (drain, stop): no more work comes by them; what runs ends by itself or by an order of its own.
+            self._confirmed.append(order.order_id)
+            return
+        run = self._runs.get(order.task_id)
+        if run is None or run.offer.lease_epoch != order.lease_epoch:
+            return
+        if order.kind == Order.DROP:
+            self._drop(run)
+        elif run.order is Order.NONE:
+            run.order = Order(order.kind)
+            self._kill(run)
+
+    def _heard(self, lost: list[str]) -> None:
+        for task_id in lost:
+            run = self._runs.get(task_id)
+            if run is not None:
+                self._drop(run)
+
+    def _drop(self, run: _Run) -> None:
+        run.dropped = True
+        self._kill(run)
+
+    def _kill(self, run: _Run) -> None:
+        if run.command is not None and run.ending is None:
+            run.ending = asyncio.create_task(self._end(run), name=f"end of {run.offer.task.id}")
+
+    async def _end(self, run: _Run) -> None:
+        try:
+            if run.command is not None:
+                await run.command.kill(self._grace)
+        except FleetError as error:
+            self._log.warning(
+                "host_kill_failed", task_id=run.offer.task.id, host=self._host.id, message=error.message
+            )
+
+    async def _hand_back(self) -> None:
+        """End what runs, and give its leases back."""
+        runs = list(self._runs.values())
+        for run in runs:
+            if run.order is Order.NONE:
+                run.order = Order.RELEASE
+            self._kill(run)
+        works = [run.work for run in runs if run.work is not None]
+        if works:
+            await asyncio.wait(works, timeout=(2 * self._grace) / 1_000)
+        for work in works:
+            work.cancel()
+        await asyncio.gather(*works, return_exceptions=True)
+
+    def _ceiling(self) -> int:
+        return self._agent.max_concurrency if self._online else 0
+
+
+def _percent(run: _Run) -> int:
+    return run.offer.task.progress

@@ -1,0 +1,173 @@
+"""A fleet with hosts: a real engine on the real store, which runs by itself, a manager of hosts, and what tests ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fleetd.clock import SystemClock
+from fleetd.core.agent import AgentSpec
+from fleetd.core.event import EventFilter, EventType
+from fleetd.core.host import Host, HostAgent, HostState
+from fleetd.core.hosting import PutHosts
+from fleetd.core.settings import Rules
+from fleetd.core.submission import Submission, Submit
+from fleetd.core.task import Payload, RetryPolicy, Run, Spec, Status, Task
+from fleetd.core.words import Word, WordKind
+from fleetd.engine.engine import Engine
+from fleetd.hosts.local import LocalRunner
+from fleetd.hosts.manager import HostManager, HostOptions
+from fleetd.hosts.runner import Runner
+from fleetd.store.sqlite import SqliteStore
+
+LIMIT = 30.0
+"""Seconds for what should happen at once: a limit, not a wait."""
+RULES = Rules(retry=RetryPolicy(initial_backoff=10, jitter=0.0))
+
+
+class QuietLog:
+    """Collects what is logged as an error."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[str, dict[str, Any]]] = []
+
+    def info(self, event: str, **fields: Any) -> None: ...
+
+    def warning(self, event: str, **fields: Any) -> None: ...
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.errors.append((event, fields))
+
+
+def command(*argv: str, **parts: Any) -> HostAgent:
+    return HostAgent(**{"type": "shell", "command": argv, "capabilities": ("shell",), **parts})
+
+
+def local(host_id: str, *agents: HostAgent) -> Host:
+    return Host(host_id, "localhost", agents=agents)
+
+
+class HostFleet:
+    """Begins with `open`; `restart` is a crash of the daemon, after which nothing of memory is left."""
+
+    def __init__(self, folder: Path, rules: Rules = RULES) -> None:
+        self.folder = folder
+        self.clock = SystemClock()
+        self.log = QuietLog()
+        self.rules = rules
+        self._store = SqliteStore(folder / "fleet.db")
+        self._managing: asyncio.Task[None] | None = None
+        self._ids = 0
+
+    def make_runner(self, host: Host) -> Runner:
+        return LocalRunner(
+            markers=self.folder / "markers" / host.id, environ=os.environ, clock=self.clock, grace=1_000
+        )
+
+    async def open(self) -> HostFleet:
+        await self._store.open()
+        self.engine = Engine(self._store, self.clock, self.rules, self.log, random=Random(7))
+        await self.engine.recover()
+        self.engine.start()
+        options = HostOptions(grace=1_000)
+        self.manager = HostManager(self.engine, options, self.make_runner, self.log)
+        self._managing = asyncio.create_task(self.manager.run())
+        return self
+
+    async def close(self) -> None:
+        assert self._managing is not None
+        self._managing.cancel()
+        await asyncio.gather(self._managing, return_exceptions=True)
+        await self.engine.stop()
+        await self._store.close()
+
+    async def hosts(self, *hosts: Host) -> None:
+        """Add hosts and wait until each answers."""
+        await self.engine.execute(PutHosts(hosts))
+        for host in hosts:
+            await self.until(lambda host=host: self.state(host.id) is HostState.ONLINE)
+
+    def state(self, host_id: str) -> HostState | None:
+        row = self.engine.hosts.present.get(host_id)
+        return None if row is None else row.status.state
+
+    async def until(self, condition: Any) -> None:
+        """Wait until something is so: looked at after every commit."""
+        watch = self.engine.feed.subscribe(EventFilter())
+        try:
+            async with asyncio.timeout(LIMIT):
+                while not condition():
+                    await watch.ready()
+                    watch.take()
+        finally:
+            watch.close()
+
+    async def submit(self, text: bytes = b"", **parts: Any) -> Task:
+        self._ids += 1
+        capabilities = parts.pop("capabilities", ("shell",))
+        item = Submission(
+            id=f"task-{self._ids:04}",
+            org_id="default",
+            spec=Spec(parts.pop("title", "work"), required_capabilities=capabilities),
+            input=Payload(text, "text/plain") if text else None,
+            **parts,
+        )
+        (answer,) = await self.engine.execute(Submit((item,)))
+        if isinstance(answer, Exception):
+            raise answer
+        return answer.task
+
+    async def happened(self, kind: EventType, task_id: str, after: int = 0) -> Any:
+        """Wait for an event of a task and return what it says."""
+        watch = self.engine.feed.subscribe(EventFilter(task_id=task_id, types=frozenset({kind})))
+        try:
+            async with asyncio.timeout(LIMIT):
+                while True:
+                    found = await self.events(task_id, kind)
+                    if len(found) > after:
+                        return found[after]
+                    await watch.ready()
+                    watch.take()
+        finally:
+            watch.close()
+
+    async def events(self, task_id: str, *kinds: EventType) -> list[Any]:
+        wanted = EventFilter(task_id=task_id, types=frozenset(kinds))
+        page = await self._store.list_events(wanted, 0, 1_000, 100_000)
+        return [dict(event.payload or {}) for event in page.events]
+
+    async def ended(self, task_id: str) -> tuple[Task, Run | None]:
+        """Wait for the end of a task; return it with its last run."""
+        watch = self.engine.feed.watch_tasks([task_id])
+        try:
+            task = await self.task(task_id)
+            if not task.terminal:
+                await asyncio.wait_for(watch.next(), LIMIT)
+        finally:
+            watch.close()
+        runs = await self._store.get_runs(task_id)
+        return await self.task(task_id), runs[-1] if runs else None
+
+    async def task(self, task_id: str) -> Task:
+        return (await self._store.get_tasks([task_id]))[task_id].task
+
+    async def status(self, task_id: str) -> Status:
+        return (await self.task(task_id)).status
+
+    async def agent(self, agent_id: str, *capabilities: str, slots: int = 1) -> Any:
+        """Open the stream of an agent that completes at once whatever it gets."""
+        spec = AgentSpec(agent_id, capabilities=capabilities, max_concurrency=slots)
+        session = await self.engine.sessions.hello(spec, f"{agent_id}-process", ())
+
+        async def serve() -> None:
+            while True:
+                await session.outbox.ready()
+                for item in session.outbox.take():
+                    for offer in getattr(item, "offers", ()):
+                        word = Word(offer.task.id, offer.lease_epoch, WordKind.COMPLETE)
+                        self.engine.sessions.post_words(session, (word,))
+
+        return asyncio.create_task(serve())
