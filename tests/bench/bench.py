@@ -26,6 +26,7 @@ import e2e
 import idle
 import latency
 import restart
+import routing
 import storm
 import submission
 from figure import Figure, Sample
@@ -45,6 +46,9 @@ MEASUREMENTS: Sequence[tuple[Sequence[str], Callable[[Sample], Awaitable[list[Fi
     (("restart_ready_s",), restart.measure),
     (("agents_idle",), idle.measure),
     (("heartbeat_storm_s",), storm.measure),
+    (tuple(f"route_decision_us_p50_{number}" for number in routing.BARS), routing.decisions),
+    (("route_decision_us_p50_1000_busy",), routing.busy),
+    (("breaker_ops_us",), routing.breaker),
 )
 KEYS = [key for keys, _ in MEASUREMENTS for key in keys]
 
