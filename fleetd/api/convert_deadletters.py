@@ -16,7 +16,7 @@ from fleetd.core.settings import Rules
 from fleetd.core.task import Run, Spec, Status, Task, TaskFilter
 from fleetd.errors import FleetError
 
-EXHAUSTED = ("ATTEMPTS_EXHAUSTED", "TASK_TIMEOUT", "POISON")
+EXHAUSTED = ("ATTEMPTS_EXHAUSTED", "PROVIDERS_EXHAUSTED", "TASK_TIMEOUT", "POISON")
 """Limits whose end makes a dead letter."""
 EVERY = TaskFilter(statuses=frozenset({Status.DEAD_LETTER}))
 
@@ -34,6 +34,9 @@ def dead_letter_out(task: Task, spec: Spec, rules: Rules) -> pb.DeadLetter:
         last_time=timestamp(task.finished_at),
         replay_count=task.replays,
     )
+    if task.route is not None:
+        for one in task.route.tries:
+            message.tries.add(instance=one.instance, code=one.code, at=timestamp(one.at))
     if task.due & DueKind.REPLAY:
         message.next_retry_at.CopyFrom(timestamp(task.finished_at + rules.replay_wait(task.replays)))
     return message

@@ -10,10 +10,12 @@ from google.protobuf.message import Message
 from fleet.v1 import agent_pb2, dispatcher_pb2, lease_pb2
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.convert_payloads import artifacts_in, checkpoint_out, payload_in, payload_out
-from fleetd.api.convert_times import duration_into, timestamp
-from fleetd.api.limits import Limits
+from fleetd.api.convert_routes import assignment_into, error_code, next_into
+from fleetd.api.convert_times import duration_into, milliseconds, timestamp
+from fleetd.api.limits import DAY, Limits
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.attendance import LeaseRef
+from fleetd.core.definition import ID_CHARS
 from fleetd.core.words import Ack, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem
 from fleetd.errors import InvalidArgument
@@ -22,8 +24,9 @@ MESSAGE = 1_000
 """Characters of a progress message, and those kept of a release reason."""
 ERROR_MESSAGE = 4_096
 STEP = 256
-ACKS = 1_000
-"""Acknowledgements of one message. One has less than 3 KB, its id and up to ten refused fields, so all stay below what a message may have."""
+ACKS, NEXT_BYTES = 1_000, 1 << 20
+"""Acknowledgements of one message, and bytes of next steps in it. An acknowledgement has less than 3 KB otherwise, its id and up to ten refused fields, so all
+stay below what a message may have."""
 
 M = TypeVar("M", bound=Message)
 
@@ -63,6 +66,8 @@ def lease_into(message: lease_pb2.Lease, offer: Offer) -> None:
         message.checkpoint.CopyFrom(checkpoint_out(offer.checkpoint))
     if task.deadline:
         message.deadline.CopyFrom(timestamp(task.deadline))
+    if offer.route is not None:
+        assignment_into(message.route, offer.route)
 
 
 def lease_out(offer: Offer) -> lease_pb2.Lease:
@@ -115,15 +120,24 @@ def ack_into(message: lease_pb2.ReportAck, ack: Ack) -> None:
         message.message = ack.message
     if ack.reason:
         message.reason = ack.reason
+    if ack.next is not None:
+        next_into(message.next, ack.next)
 
 
 def acks_out(acks: Sequence[Ack]) -> Iterator[dispatcher_pb2.ClaimResponse]:
     """Return messages with these answers."""
-    for first in range(0, len(acks), ACKS):
-        response = dispatcher_pb2.ClaimResponse()
-        answers = response.acks.acks
-        for ack in acks[first : first + ACKS]:
-            ack_into(answers.add(), ack)
+    response = dispatcher_pb2.ClaimResponse()
+    answers, size = response.acks.acks, 0
+    for ack in acks:
+        if len(answers) >= ACKS or size > NEXT_BYTES:
+            yield response
+            response = dispatcher_pb2.ClaimResponse()
+            answers, size = response.acks.acks, 0
+        answer = answers.add()
+        ack_into(answer, ack)
+        if ack.next is not None:
+            size += answer.next.ByteSize()
+    if answers:
         yield response
 
 
@@ -179,6 +193,7 @@ KINDS = {
     "fail": WordKind.FAIL,
     "release": WordKind.RELEASE,
     "stopped": WordKind.STOPPED,
+    "instance_failed": WordKind.INSTANCE_FAILED,
 }
 BARE = frozenset({"accept", "start", "stopped"})
 
@@ -200,9 +215,6 @@ def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
         return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
     if said is None:
         refusal = f"word: is required, one of {', '.join(KINDS)}"
-        return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
-    if said == "instance_failed":
-        refusal = "instance_failed: is for tasks with a route, which this one has not; fail the run instead"
         return Word(task_id, epoch, WordKind.ACCEPT, report_id, refusal=refusal)
     kind = KINDS[said]
     if said in BARE:
@@ -246,6 +258,21 @@ def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
             message=fail.message[:ERROR_MESSAGE],
             output=payload_in(fail.output, "fail.output", limits.input, fields),
             artifacts=artifacts_in(fail.artifacts, "fail.artifacts", limits, fields),
+        )
+    elif said == "instance_failed":
+        failed = report.instance_failed
+        path = "instance_failed"
+        word = Word(
+            task_id,
+            epoch,
+            kind,
+            report_id,
+            instance=fields.text(f"{path}.instance", failed.instance, ID_CHARS),
+            code=error_code(f"{path}.code", failed.code, fields),
+            message=failed.message[:ERROR_MESSAGE],
+            retry_after=milliseconds(failed.retry_after, f"{path}.retry_after", fields, 0, DAY)
+            if failed.HasField("retry_after")
+            else 0,
         )
     else:
         return Word(task_id, epoch, kind, report_id, message=report.release.reason[:MESSAGE])

@@ -7,6 +7,7 @@ from typing import Any
 
 from fleet.v1 import dispatcher_pb2, task_pb2
 from fleetd.api.convert_payloads import payload_in
+from fleetd.api.convert_routes import requirements_in
 from fleetd.api.convert_times import epoch, milliseconds
 from fleetd.api.ids import NewId
 from fleetd.api.limits import DAY, KEY, LABEL_VALUE, METADATA_VALUE, Limits
@@ -68,8 +69,7 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
     agent_id = message.agent_id
     if agent_id:
         fields.name("agent_id", agent_id)
-    if has("route"):
-        fields.refuse("route", "must not be set: this version routes no tasks")
+    route = requirements_in(message.route, "route", title, description, fields) if has("route") else None
     if agent_id and mode is Mode.SSH_CLI:
         fields.refuse("execution_mode", "must be PULL or UNDECIDED when agent_id names an agent")
     spec = Spec(
@@ -100,33 +100,35 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
     exclusive = message.exclusive
     body_hash = b""
     if key:
-        body_hash = _hash(
-            (
-                org_id,
-                spec.title,
-                description,
-                sorted(spec.metadata.items()),
-                spec.tags,
-                sorted(spec.labels.items()),
-                spec.required_capabilities,
-                spec.estimated_duration,
-                spec.schedule_to_start,
-                traceparent,
-                task_type,
-                int(priority),
-                int(mode),
-                max_attempts,
-                retry,
-                run_at,
-                timeout,
-                deadline,
-                parent_task_id,
-                external_ref,
-                exclusive,
-                agent_id,
-            ),
-            payload,
+        parts: tuple[Any, ...] = (
+            org_id,
+            spec.title,
+            description,
+            sorted(spec.metadata.items()),
+            spec.tags,
+            sorted(spec.labels.items()),
+            spec.required_capabilities,
+            spec.estimated_duration,
+            spec.schedule_to_start,
+            traceparent,
+            task_type,
+            int(priority),
+            int(mode),
+            max_attempts,
+            retry,
+            run_at,
+            timeout,
+            deadline,
+            parent_task_id,
+            external_ref,
+            exclusive,
+            agent_id,
         )
+        if route is not None:
+            # What was given, not what was read from the text, which a later version may read otherwise. Beside the parts: keys of tasks without a route are
+            # older than routes.
+            parts = (*parts, message.route.SerializeToString(deterministic=True))
+        body_hash = _hash(parts, payload)
     return Submission(
         id=new_id(),
         org_id=org_id,
@@ -146,6 +148,7 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
         exclusive=exclusive,
         agent_id=agent_id,
         body_hash=body_hash,
+        route=route,
     )
 
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from fleet.v1 import dispatcher_pb2, task_pb2
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.convert_payloads import artifacts_out, checkpoint_out, payload_out
+from fleetd.api.convert_routes import requirements_into
 from fleetd.api.convert_times import duration, epoch, timestamp
 from fleetd.api.limits import KEY, LABEL_VALUE, Limits
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.ledger import Edge
+from fleetd.core.route import TaskRoute
 from fleetd.core.task import (
     TERMINAL,
     Checkpoint,
@@ -64,6 +66,8 @@ def task_out(
         message.traceparent = spec.traceparent
     if task.exclusive:
         message.exclusive = True
+    if task.route is not None:
+        _route(message, task, task.route)
     if task.lease_epoch:
         _progress(message, task, spec)
     _schedule(message, task, spec)
@@ -81,6 +85,16 @@ _TEXTS = (
     ("agent_id", "agent_id"),
     ("reserved_agent", "reserved_for"),
 )
+
+
+def _route(message: task_pb2.Task, task: Task, route: TaskRoute) -> None:
+    """Fill in what only a task has that is routed: the instance its lease works on, else the one its plan has selected."""
+    requirements_into(message.route, route.requirements)
+    instance = (route.instance if task.live else "") or route.selected
+    if instance and task.status is not Status.BLOCKED:
+        message.instance = instance
+    if route.version:
+        message.plan_version = route.version
 
 
 def _progress(message: task_pb2.Task, task: Task, spec: Spec) -> None:

@@ -15,7 +15,8 @@ from fleetd.api.validate import Fields
 M = TypeVar("M", bound=Message)
 
 _MARK = 8
-_LONGEST = 512
+_LONGEST = 2_048
+"""Characters of a token: the longest position is the id of an instance, a kilobyte in the widest letters."""
 
 
 def make_token(position: str, wanted: bytes) -> str:

@@ -14,12 +14,15 @@ from fleet.v1 import dispatcher_pb2, health_pb2, router_pb2
 from fleetd.api.ids import ulids
 from fleetd.api.limits import Limits
 from fleetd.api.methods_agents import AgentMethods
+from fleetd.api.methods_breakers import BreakerMethods
 from fleetd.api.methods_deadletters import DeadLetterMethods
 from fleetd.api.methods_events import EventMethods
 from fleetd.api.methods_explain import ExplainMethods
 from fleetd.api.methods_health import HealthMethods
+from fleetd.api.methods_instances import Credentials, InstanceMethods
 from fleetd.api.methods_leases import LeaseMethods
 from fleetd.api.methods_queues import QueueMethods
+from fleetd.api.methods_routes import RouteMethods
 from fleetd.api.methods_tasks import TaskMethods
 from fleetd.api.methods_waits import WaitMethods
 from fleetd.engine.engine import Engine
@@ -59,8 +62,8 @@ class Admission(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Method:
     """
-    One RPC: `serve` is `(request, call) → response` for a unary one and None for a stream, which its transport serves, and for a service
-    that is only listed. `idempotent` methods may be repeated by whoever got no answer. `size_limit` bounds one request, in bytes.
+    One RPC: `serve` is `(request, call) → response` for a unary one and None for a stream, which its transport serves. `idempotent` methods may be
+    repeated by whoever got no answer. `size_limit` bounds one request, in bytes.
     """
 
     service: str
@@ -111,8 +114,13 @@ AUDITORS = frozenset({Role.OPERATOR, Role.VIEWER})
 AGENTS = frozenset({Role.AGENT})
 
 
-def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, Method]:
-    """Return every method by its full name, bound to an engine. `version` is that of the daemon's software."""
+def method_table(
+    engine: Engine, limits: Limits, version: str, credentials: Credentials = lambda _: True
+) -> Mapping[str, Method]:
+    """
+    Return every method by its full name, bound to an engine. `version` is that of the daemon's software; `credentials` tells whether what an instance
+    names as its credential is there.
+    """
     new_id = ulids(engine.clock.wall)
     tasks = TaskMethods(engine, limits, new_id)
     waits = WaitMethods(engine, limits)
@@ -122,6 +130,9 @@ def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, M
     letters = DeadLetterMethods(engine, limits)
     queues = QueueMethods(engine, limits)
     health = HealthMethods(engine, version)
+    routes = RouteMethods(engine, limits, new_id)
+    instances = InstanceMethods(engine, limits, credentials)
+    breakers = BreakerMethods(engine)
     small = 64 << 10  # ids, reasons and filters
     ids = 256 << 10  # a thousand ids
     agent = 2 << 20  # labels and metadata, or held leases, at their limits
@@ -178,25 +189,24 @@ def method_table(engine: Engine, limits: Limits, version: str) -> Mapping[str, M
             "GetAgentWorkload": _Row(agents.get_agent_workload, READERS, small),
             "GetQueueStatus": _Row(health.get_queue_status, READERS, small),
         },
-        # Listed, and answered with UNIMPLEMENTED.
         ROUTER: {
-            "RouteTask": _Row(None, SUBMITTERS, task, True, Admission.ALWAYS),
-            "RouteTasks": _Row(None, SUBMITTERS, most, True, Admission.ALWAYS),
-            "VerifyRoute": _Row(None, SUBMITTERS, small, True, Admission.ALWAYS),
-            "RerouteTask": _Row(None, SUBMITTERS, small, False, Admission.ALWAYS),
-            "OverrideRoute": _Row(None, OPERATORS, small, False, Admission.ALWAYS),
-            "ReportOutcome": _Row(None, SUBMITTERS | AGENTS, small, False, Admission.ALWAYS),
-            "ReportOutcomes": _Row(None, SUBMITTERS | AGENTS, most, False, Admission.ALWAYS),
-            "GetRoutePlan": _Row(None, READERS, small, True, Admission.ALWAYS),
-            "UpsertInstances": _Row(None, OPERATORS, most, True, Admission.ALWAYS),
-            "ListInstances": _Row(None, READERS, small, True, Admission.ALWAYS),
-            "RemoveInstance": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
-            "SetInstanceState": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
-            "ImportCatalogue": _Row(None, OPERATORS, most, True, Admission.ALWAYS),
-            "ListBreakers": _Row(None, READERS, small, True, Admission.ALWAYS),
-            "ResetBreakers": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
-            "ForceBreaker": _Row(None, OPERATORS, small, True, Admission.ALWAYS),
-            "GetRoutingStats": _Row(None, READERS, small, True, Admission.ALWAYS),
+            "RouteTask": _Row(routes.route_task, SUBMITTERS, task),
+            "RouteTasks": _Row(routes.route_tasks, SUBMITTERS, most),
+            "VerifyRoute": _Row(routes.verify_route, SUBMITTERS, small),
+            "RerouteTask": _Row(routes.reroute_task, SUBMITTERS, small, False),
+            "OverrideRoute": _Row(routes.override_route, OPERATORS, small, False),
+            "ReportOutcome": _Row(routes.report_outcome, SUBMITTERS | AGENTS, small, False),
+            "ReportOutcomes": _Row(routes.report_outcomes, SUBMITTERS | AGENTS, most, False),
+            "GetRoutePlan": _Row(routes.get_route_plan, READERS, small),
+            "UpsertInstances": _Row(instances.upsert_instances, OPERATORS, most),
+            "ListInstances": _Row(instances.list_instances, READERS, small),
+            "RemoveInstance": _Row(instances.remove_instance, OPERATORS, small),
+            "SetInstanceState": _Row(instances.set_instance_state, OPERATORS, small),
+            "ImportCatalogue": _Row(instances.import_catalogue, OPERATORS, most),
+            "ListBreakers": _Row(breakers.list_breakers, READERS, small),
+            "ResetBreakers": _Row(breakers.reset_breakers, OPERATORS, small),
+            "ForceBreaker": _Row(breakers.force_breaker, OPERATORS, small),
+            "GetRoutingStats": _Row(routes.get_routing_stats, READERS, small),
         },
     }
     methods = (_method(service, name, row) for service, named in rows.items() for name, row in named.items())

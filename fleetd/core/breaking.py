@@ -29,9 +29,12 @@ def strike(
     """
     Count a failed try at the breakers it concerns; tell whether it concerned any.
 
-    `epochs` None: nobody knows when the try began, so it counts as of now. `source` is whose work it was (F3a), "" is somebody else each time.
+    `epochs` None: nobody knows when the try began, so it counts as of now. `source` is whose work it was (F3a), "" is somebody else each time. What is
+    said of an instance that is not registered, or no longer, counts nowhere: there is nothing to spare, and any text could be its id.
     """
     routes = ledger.routes
+    if routes.registry.get(instance.id) is None:
+        return False
     alone = routes.registry.index.having("provider", instance.provider_id).bit_count() <= 1
     struck = hits(row, instance, alone=alone)
     rules = routes.rules.breakers
@@ -55,8 +58,10 @@ def strike(
 
 
 def succeeded(ledger: Ledger, instance: Instance, *, epochs: Epochs | None) -> None:
-    """Count a try that went well at the breakers of its instance and provider."""
+    """Count a try that went well at the breakers of its instance and provider, when that is registered."""
     routes = ledger.routes
+    if routes.registry.get(instance.id) is None:
+        return
     guards = routes.inside.guards(instance.id, instance.provider_id)
     for number, key in enumerate(guards):
         breaker = routes.change_breaker(key)

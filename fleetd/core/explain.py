@@ -33,7 +33,10 @@ class AgentView:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the engine knows around a waiting task. Times in epoch ms, 0 = unset; `lacking` are capabilities that no known agent has."""
+    """
+    What the engine knows around a waiting task. Times in epoch ms, 0 = unset; `lacking` are capabilities that no known agent has; `retry_at` is when a
+    BLOCKED one is looked at although nothing changes.
+    """
 
     now: int
     serving: bool
@@ -45,6 +48,7 @@ class Surroundings:
     lane_count: int
     better_lanes: int
     unable_since: int
+    retry_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ def explain(task: Task, around: Surroundings) -> Explanation:
         text = f"it was offered to {task.agent_id}, which has not said that it started"
         return _said([Reason("OFFERED", text, {"lease_epoch": task.lease_epoch})])
     if task.status is Status.BLOCKED:
-        return _said([Reason("BLOCKED", "no model instance can serve it at present")])
+        return _said([_blocked(task, around)])
     reasons = [*_delayed(task, around), *_gates(around), *_agents(task, around), *_order(around)]
     if not around.serving:
         reasons.insert(0, Reason("DAEMON_DRAINING", "the daemon is stopping and gives no work"))
@@ -91,6 +95,21 @@ def _running(task: Task) -> Reason:
     what = {Order.CANCEL: "cancelled", Order.TIMEOUT: "timed out", Order.RELEASE: "to be handed back"}
     text = f"it runs on {task.agent_id}, which was told that it is {what.get(task.order, 'over')}"
     return Reason("STOPPING", text, {"attempt": task.attempt})
+
+
+def _blocked(task: Task, around: Surroundings) -> Reason:
+    """Tell what keeps every instance from it, and when that may have passed by itself; it is looked at whenever something changes, too."""
+    text = "no model instance can serve it at present"
+    route = task.route
+    if route is not None and route.summary:
+        text += f": {route.summary}"
+    at = around.retry_at or (route.retry_at if route is not None else 0)
+    wait = at - around.now
+    if wait <= 0:
+        return Reason("BLOCKED", text)
+    return Reason(
+        "BLOCKED", f"{text}; it is looked at again in {_span(wait)}", {"retry_at": at, "milliseconds": wait}
+    )
 
 
 def _delayed(task: Task, around: Surroundings) -> list[Reason]:

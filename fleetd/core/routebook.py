@@ -220,6 +220,10 @@ class RouteBook:
         self._gathered += self._arrived
         self._arrived = []
 
+    def known_breakers(self) -> list[Breaker]:
+        """Return every breaker that was ever struck or forced, as of the last commit, to read."""
+        return list(self._breakers.values())
+
     def load(self, breakers: Iterable[Breaker], instances: Mapping[str, tuple[Instance, Condition]]) -> None:
         """Fill an empty book after a start."""
         self._breakers = {breaker.key: breaker for breaker in breakers}

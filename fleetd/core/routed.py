@@ -17,6 +17,9 @@ from fleetd.errors import InvalidArgument, NotFound
 TAKES = 3
 """Plans made at a claim before the task is BLOCKED: each but the first because somebody took the probe of a half-open breaker in that moment."""
 
+PLAN_STALE = "PLAN_STALE"
+"""Reason of a change of instance that no error caused: the plan was old, and the new one selects another."""
+
 
 def route_of(task: Task) -> TaskRoute:
     """Return the route of a task that has one."""
@@ -344,7 +347,7 @@ def _take_plan(ledger: Ledger, task: Task, route: TaskRoute, plan: RoutePlan | N
     else:
         plan.cause = "rerouted"
         refused = ledger.routes.inside.refusal(before, route.requirements, ledger.now)
-        code, why = (reason_code(refused), words(refused)) if refused else ("PLAN_STALE", "a newer plan")
+        code, why = (reason_code(refused), words(refused)) if refused else (PLAN_STALE, "a newer plan")
         _told_reroute(ledger, task, before, plan, code, why)
     _adopt(ledger, task, route, plan)
 
@@ -392,7 +395,8 @@ def _told_reroute(ledger: Ledger, task: Task, before: str, plan: RoutePlan, code
     ledger.event(task, EventType.TASK_REROUTED, payload)
     edge = Edge(task.seq, "route_change", task.id, ledger.now, f"{before} to {plan.selected}: {code}")
     ledger.changes.edges.append(edge)
-    ledger.routes.counted.rerouted(code)
+    # Codes are texts of callers; what is counted by code must not grow with their fancy.
+    ledger.routes.counted.rerouted(code if code == PLAN_STALE else fault(code).code)
 
 
 def _note_try(ledger: Ledger, route: TaskRoute, failure: Failure) -> None:

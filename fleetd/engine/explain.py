@@ -31,6 +31,7 @@ async def explain_task(engine: Engine, task: Task, spec: Spec) -> Explanation:
         if wanted <= has:
             able.append(_view(engine, agent))
             last_heard = max(last_heard, agent.last_heartbeat_at)
+    group = engine.routes.groups.get(task.blocked) if task.status is Status.BLOCKED else None
     lane = engine.lane_book.lane(task.lane) if task.status is Status.PENDING else None
     around = Surroundings(
         now=engine.clock.wall(),
@@ -45,6 +46,7 @@ async def explain_task(engine: Engine, task: Task, spec: Spec) -> Explanation:
         lane_count=lane.count if lane is not None else 0,
         better_lanes=_better(engine, lane) if lane is not None else 0,
         unable_since=last_heard,
+        retry_at=group.retry_at if group is not None else 0,
     )
     return explain(task, around)
 

@@ -7,7 +7,7 @@ commands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleetd.core import routed
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 TAKES = 3
 """Plans made for one route at most: each but the first because somebody took the probe of a half-open breaker in that moment."""
+
+VERSIONS_KEPT = 100
+"""Versions that are kept of one route: a run that fails over at every step makes some tens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Router:
         Raises InvalidArgument when the wanted model is unknown.
         """
         book, now = self._book, self._engine.clock.wall()
+        self.expire(self._engine.clock.now())
         if fallbacks is None:
             fallbacks = book.rules.fallbacks
         figures = book.figures
@@ -147,7 +151,7 @@ class Router:
             self._move(kept, new)
             return Routed(new, self._instance(new.selected), EventType.TASK_ROUTE_VERIFIED)
         new.cause = "rerouted"
-        book.figures.rerouted(routed.reason_code(refused) if refused else "PLAN_STALE")
+        book.figures.rerouted(routed.reason_code(refused) if refused else routed.PLAN_STALE)
         self._move(kept, new)
         return Routed(new, self._instance(new.selected), EventType.TASK_REROUTED)
 
@@ -166,11 +170,11 @@ class Router:
             if not plan.selected:
                 self._move(kept, plan)
                 self._book.figures.blocked += 1
-            return Routed(plan, None, EventType.TASK_ROUTE_BLOCKED)
+            return Routed(kept.plan, None, EventType.TASK_ROUTE_BLOCKED)
         plan.cause = "rerouted"
         kept.retries = 0
         self._move(kept, plan)
-        self._book.figures.rerouted(failure.code)
+        self._book.figures.rerouted(fault(failure.code).code)
         return Routed(plan, self._instance(plan.selected), EventType.TASK_REROUTED)
 
     def pin(self, kept: Kept, instance_id: str, until: int, *, force: bool, plan_version: int = 0) -> Routed:
@@ -226,7 +230,7 @@ class Router:
         answer: Advice = await self._engine.execute(
             ReportRoute(failure, course), lambda advice: self._advised(kept, failure, advice)
         )
-        return answer
+        return answer._replace(version=answer.plan.version) if answer.plan is not None else answer
 
     def _advised(self, kept: Kept, failure: Failure, advice: Advice) -> None:
         step = advice.step
@@ -238,7 +242,7 @@ class Router:
         kept.tried = kept.tried if failure.instance in kept.tried else (*kept.tried, failure.instance)
         if step.kind is StepKind.SWITCH and advice.plan is not None:
             kept.retries = 0
-            self._book.figures.rerouted(failure.code)
+            self._book.figures.rerouted(fault(failure.code).code)
             self._move(kept, advice.plan)
         elif advice.plan is not None:
             self._book.figures.blocked += 1
@@ -284,13 +288,15 @@ class Router:
         """Make a plan the present one, and count the route where it points."""
         self._leave(kept)
         kept.plans.append(plan)
+        del kept.plans[:-VERSIONS_KEPT]
         if plan.selected:
             self._enter(kept, plan.selected, must=True)
 
     def _keep(self, kept: Kept) -> None:
-        now = self._engine.clock.now()
-        self.expire(now)
-        self._ring.put(kept, now)
+        if kept.plan.trace:
+            # A full trace is as large as a thousand plans; whoever asked for it has it.
+            kept.plans = [replace(kept.plan, trace=())]
+        self._ring.put(kept, self._engine.clock.now())
 
     def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
         book = self._book

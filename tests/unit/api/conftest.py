@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from fleetd.api.limits import Limits
+from fleetd.core.settings import RouterRules, Rules
 from tests.unit.api.port import Port
 
 
@@ -14,7 +15,8 @@ async def ports() -> AsyncIterator[Callable[[Limits], Awaitable[Port]]]:
     made: list[Port] = []
 
     async def make(limits: Limits) -> Port:
-        made.append(Port(limits))
+        # Waits of the retry ladder are exact: nothing is left to chance.
+        made.append(Port(limits, Rules(router=RouterRules(ladder_jitter=0.0))))
         return await made[-1].open()
 
     yield make

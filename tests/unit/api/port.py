@@ -65,6 +65,16 @@ class Port:
         assert answer.leases, "no lease came"
         return answer.leases[0]
 
+    async def instances(self, *definitions: Any) -> None:
+        """Register instances: by their ids alone, or by their fields."""
+        messages = [{"id": one} if isinstance(one, str) else one for one in definitions]
+        answer = await self("UpsertInstances", instances=messages)
+        assert [result.error for result in answer.results] == [""] * len(messages)
+
+    async def outcome(self, **fields: Any) -> Any:
+        """Report what came of a try and return the next step."""
+        return (await self("ReportOutcome", **fields)).next
+
     async def report(self, lease: Any, agent_id: str = "agent-1", **word: Any) -> Any:
         """Say one word about a lease and return its acknowledgement."""
         report = {"task_id": lease.task_id, "lease_epoch": lease.lease_epoch, "report_id": 1, **word}

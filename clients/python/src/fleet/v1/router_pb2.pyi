@@ -72,14 +72,18 @@ class RouteTasksItem(_message.Message):
     def __init__(self, route: _Optional[_Union[RouteTaskResponse, _Mapping]] = ..., error: _Optional[_Union[RouteItemError, _Mapping]] = ...) -> None: ...
 
 class RouteItemError(_message.Message):
-    __slots__ = ("reason", "message", "field")
+    __slots__ = ("reason", "message", "field", "code", "retry_after")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     reason: str
     message: str
     field: str
-    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+    code: int
+    retry_after: _duration_pb2.Duration
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ..., code: _Optional[int] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class VerifyRouteRequest(_message.Message):
     __slots__ = ("task_id", "plan_id", "plan_version")
