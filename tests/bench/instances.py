@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from itertools import count, islice
@@ -44,7 +45,7 @@ def catalogue(number: int) -> dict[str, Any]:
 def source(number: int) -> str:
     """Say where so many instances come from."""
     known = len(_rows())
-    return "" if known >= number else f"{known} rows of the catalogue, repeated"
+    return "" if known >= number or WHOLE.exists() else f"{known} rows of the catalogue, repeated"
 
 
 def condition(place: int, random: Random, now: int) -> Condition:
@@ -69,13 +70,16 @@ def requirements(instances: tuple[Instance, ...], number: int, random: Random) -
     ]
 
 
+@functools.cache
 def _rows() -> list[Row]:
+    """Return the rows of the catalogue, those that it repeats once."""
     data = json.loads((WHOLE if WHOLE.exists() else EXTRACT).read_text())
-    return [
-        ({name: value for name, value in provider.items() if name != "instances"}, instance)
-        for provider in data["providers"]
-        for instance in provider["instances"]
-    ]
+    rows: dict[tuple[str, str], Row] = {}
+    for provider in data["providers"]:
+        shared = {name: value for name, value in provider.items() if name != "instances"}
+        for instance in provider["instances"]:
+            rows.setdefault((provider["provider_id"], instance["id"]), (shared, instance))
+    return list(rows.values())
 
 
 def _varied(rows: list[Row], turn: int) -> Iterator[Row]:

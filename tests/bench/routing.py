@@ -125,22 +125,22 @@ async def decisions(sample: Sample) -> list[Figure]:
 async def busy(sample: Sample) -> list[Figure]:
     """Decide while outcomes and results of probes pour in, each written as in a daemon."""
     number = 1_000
-    async with _fleet(sample.folder / "busy", number) as fleet:
-        quiet = _round(fleet)[1]
+    async with fleet(sample.folder / "busy", number) as one:
+        quiet = one_round(one)[1]
         seconds = sample.size(10, 3)
         took: list[int] = []
         waiting: deque[str] = deque()
         reports: list[asyncio.Task[None]] = []
         began = perf_counter()
         for turn in range(seconds * EVENTS):
-            fleet.probe(turn * 7)
+            one.probe(turn * 7)
             if len(waiting) > PACE * 10:
                 code = "" if turn % 10 else "TIMEOUT"
-                reports.append(asyncio.create_task(fleet.report(waiting.popleft(), code)))
+                reports.append(asyncio.create_task(one.report(waiting.popleft(), code)))
             for _ in range(PACE):
                 # Each in a turn of its own: what was committed meanwhile is seen.
                 await asyncio.sleep(0)
-                plan_id, nanoseconds = fleet.decide()
+                plan_id, nanoseconds = one.decide()
                 waiting.append(plan_id)
                 took.append(nanoseconds)
             while len(waiting) > KEPT:
@@ -209,17 +209,53 @@ class _Nothing:
         return None
 
 
+def one_round(fleet: Fleet) -> tuple[list[str], list[int]]:
+    """Decide so often in a row; return the ids of the plans and what each decision took, ns."""
+    made = [fleet.decide() for _ in range(ROUND)]
+    return [plan_id for plan_id, _ in made], [took for _, took in made]
+
+
+async def report_all(fleet: Fleet, plans: list[str]) -> None:
+    await asyncio.gather(*(fleet.report(plan_id) for plan_id in plans))
+
+
+@contextlib.asynccontextmanager
+async def fleet(place: Path, number: int) -> AsyncIterator[Fleet]:
+    """Start an engine on a store of its own, with so many instances."""
+    place.mkdir()
+    store = SqliteStore(place / "fleetd.db")
+    await store.open()
+    options = EngineOptions(router=RouterOptions(plans_kept=KEPT))
+    warnings = structlog.make_filtering_bound_logger(logging.WARNING)
+    log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), wrapper_class=warnings)
+    engine = Engine(store, SystemClock(), Rules(), log, options)
+    thresholds = gc.get_threshold()
+    try:
+        await engine.recover()
+        engine.start()
+        one = Fleet(engine, number)
+        await one.fill()
+        # As the daemon does when it is ready (decision 11).
+        gc.collect()
+        gc.set_threshold(50_000, 20, 50)
+        yield one
+    finally:
+        gc.set_threshold(*thresholds)
+        await engine.stop()
+        await store.close()
+
+
 async def _decisions(sample: Sample, number: int, bar: int) -> Figure:
-    async with _fleet(sample.folder / str(number), number) as fleet:
+    async with fleet(sample.folder / str(number), number) as one:
         took: list[int] = []
         rules: list[int] = []
-        await _report_all(fleet, _round(fleet)[0])
+        await report_all(one, one_round(one)[0])
         for _ in range(sample.size(16, 6)):
-            rules += [fleet.decide_by_rules()[1] for _ in range(ROUND)]
-            plans, times = _round(fleet)
+            rules += [one.decide_by_rules()[1] for _ in range(ROUND)]
+            plans, times = one_round(one)
             took += times
-            await _report_all(fleet, plans)
-        figures = fleet.engine.routes.figures
+            await report_all(one, plans)
+        figures = one.engine.routes.figures
     p50, p99, floor = median(took) / US, quantile(took, 0.99) / US, median(rules) / US
     note = f"p99 {p99:.0f} µs; {FALLBACKS} fallbacks, {len(took):,} decisions"
     where = instances.source(number)
@@ -233,39 +269,3 @@ async def _decisions(sample: Sample, number: int, bar: int) -> Figure:
         f"{note}; {where}" if where else note,
         details={"p99_us": p99, "rules_us": floor, "routed_share": figures.routed / figures.routes},
     )
-
-
-def _round(fleet: Fleet) -> tuple[list[str], list[int]]:
-    """Decide so often in a row; return the ids of the plans and what each decision took, ns."""
-    made = [fleet.decide() for _ in range(ROUND)]
-    return [plan_id for plan_id, _ in made], [took for _, took in made]
-
-
-async def _report_all(fleet: Fleet, plans: list[str]) -> None:
-    await asyncio.gather(*(fleet.report(plan_id) for plan_id in plans))
-
-
-@contextlib.asynccontextmanager
-async def _fleet(place: Path, number: int) -> AsyncIterator[Fleet]:
-    """Start an engine on a store of its own, with so many instances."""
-    place.mkdir()
-    store = SqliteStore(place / "fleetd.db")
-    await store.open()
-    options = EngineOptions(router=RouterOptions(plans_kept=KEPT))
-    warnings = structlog.make_filtering_bound_logger(logging.WARNING)
-    log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), wrapper_class=warnings)
-    engine = Engine(store, SystemClock(), Rules(), log, options)
-    thresholds = gc.get_threshold()
-    try:
-        await engine.recover()
-        engine.start()
-        fleet = Fleet(engine, number)
-        await fleet.fill()
-        # As the daemon does when it is ready (decision 11).
-        gc.collect()
-        gc.set_threshold(50_000, 20, 50)
-        yield fleet
-    finally:
-        gc.set_threshold(*thresholds)
-        await engine.stop()
-        await store.close()
