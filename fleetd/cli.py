@@ -63,7 +63,7 @@ def serve(
     assignments: Assignments = None,
 ) -> None:
     """
-    Run the daemon until SIGTERM or SIGINT; a second one forces the end.
+    Run the daemon until SIGTERM or SIGINT; a second one forces the end. SIGHUP has it read the Router's files again.
 
     Example: fleetd serve --data-dir /var/lib/fleetd --set agents.heartbeat_max=30s
     """

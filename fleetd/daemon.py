@@ -1,8 +1,9 @@
 """
 The composition root: builds every room from the configuration, in order, and takes it down again.
 
-Start: lock, store, recovery, address, signal handlers, READY. Stop: drain (no new work, results still taken), end the streams, stop the
-server, flush the engine, close the store. A second signal skips the waiting.
+Start: lock, store, recovery, files of instances, address, signal handlers, READY. Stop: drain (no new work, results still taken), end the
+streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips the waiting. SIGHUP: read the
+files of instances again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,17 +24,21 @@ import structlog
 from fleetd import exit_codes
 from fleetd.api.limits import Limits
 from fleetd.api.table import SERVICES, method_table
-from fleetd.bridges.webhook import WebhookOptions
+from fleetd.bridges.webhook import Webhook, WebhookOptions
 from fleetd.clock import Clock, SystemClock
-from fleetd.config import Config, alert_address
+from fleetd.config import Config, ConfigError, alert_address
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.probing import ProbeRules
-from fleetd.core.settings import Rules
+from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import RetryPolicy
-from fleetd.engine.engine import Engine, EngineOptions
+from fleetd.engine.engine import Engine, EngineOptions, Log
 from fleetd.engine.retention import RetentionOptions, keep_sweeping
+from fleetd.engine.router import RouterOptions
+from fleetd.instance_files import InstanceFiles
 from fleetd.obs.log import configure
-from fleetd.probes.prober import ProbeOptions
+from fleetd.probes.credentials import is_present
+from fleetd.probes.prober import ProbeOptions, keep_probing
+from fleetd.router_files import Unusable
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import BindError, RpcOptions, RpcServer
 from fleetd.store.base import StoreBroken
@@ -45,15 +52,17 @@ LISTEN_FILE = "listen"
 RECONNECT_AFTER = 1_000
 """Milliseconds after which agents come back when the daemon stops: about what a restart takes."""
 
+AGAIN = 10.0
+"""Seconds after which a part that broke begins again: long enough that a defect does not fill the log."""
+
+Part = Callable[[], Awaitable[None]]
+"""What runs beside the server until it is cancelled."""
+
 
 def serve(config: Config) -> int:
     """Run the daemon until it is told to stop. Returns an exit code (fleetd.exit_codes)."""
     configure(config.log.level, config.log.format)
     log = structlog.get_logger()
-    for key in without_effect(config):
-        log.warning(
-            "setting_without_effect", key=key, message="this version checks it and does not use it yet"
-        )
     lock = DataDirLock(config.data.dir)
     try:
         lock.acquire()
@@ -61,6 +70,9 @@ def serve(config: Config) -> int:
     except StoreBroken as error:
         _complain(log, "store_unusable", error)
         return exit_codes.DATA_DIR
+    except (ConfigError, Unusable) as error:
+        _complain(log, "config_unusable", error)
+        return exit_codes.USAGE
     except BindError as error:
         _complain(log, "cannot_listen", error)
         return exit_codes.BIND
@@ -86,17 +98,30 @@ class _Daemon:
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._store = SqliteStore(config.data.dir / DATABASE)
         self._engine = Engine(self._store, clock, rules(config), log, engine_options(config))
+        self._files = InstanceFiles(
+            self._engine,
+            log,
+            os.environ,
+            providers=config.router.providers_file,
+            failover=config.router.failover_file,
+        )
+        self._alerts = webhook_options(config)
         self._version = metadata.version("fleetd")
 
     async def run(self) -> int:
         began = self._clock.now()
+        # As soon as there is somebody to take it: by itself it would end the process.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._files.ask)
         try:
             await self._store.open()
             await self._engine.recover()
+            reading = await self._files.read()
+            failure = self._engine.start()
+            await self._files.take(reading)
             server = self._server()
             address = await server.start()
             try:
-                return await self._serve(server, address, began)
+                return await self._serve(server, address, failure, began)
             finally:
                 await server.stop(0)
         finally:
@@ -107,15 +132,28 @@ class _Daemon:
         config = self._config
         bounds = limits(config)
         options = RpcOptions(config.rpc.listen, config.rpc.max_message_bytes, self._version, bounds)
-        table = method_table(self._engine, bounds, self._version)
+        table = method_table(self._engine, bounds, self._version, lambda name: is_present(name, os.environ))
         return RpcServer(options, table, self._engine, HealthService(SERVICES), self._log)
 
-    async def _serve(self, server: RpcServer, address: str, began: int) -> int:
+    def _parts(self) -> dict[str, Part]:
+        """Return what runs beside the server, by name."""
+        engine, log = self._engine, self._log
+        parts: dict[str, Part] = {
+            "retention": partial(keep_sweeping, engine, retention(self._config), log),
+            "files": self._files.keep_reading,
+            "probes": partial(probe_instances, engine, probe_options(self._config), log),
+        }
+        if self._alerts is not None:
+            parts["alerts"] = alert_hook(engine, self._alerts, log).run
+        return parts
+
+    async def _serve(
+        self, server: RpcServer, address: str, failure: asyncio.Future[BaseException], began: int
+    ) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         _tune_collector()
-        failure = self._engine.start()
         server.set_serving(serving=True)
         listen_file = self._config.data.dir / LISTEN_FILE
         _publish(listen_file, address)
@@ -126,14 +164,19 @@ class _Daemon:
             version=self._version,
             generation=self._engine.generation,
             pending=sum(lane.count for lane in self._engine.lane_book.lanes()),
+            instances=len(self._engine.routes.outside.registry),
             milliseconds=self._clock.now() - began,
         )
-        sweeping = asyncio.create_task(keep_sweeping(self._engine, retention(self._config), self._log))
+        beside = [
+            asyncio.create_task(kept(name, part, self._log), name=name)
+            for name, part in self._parts().items()
+        ]
         try:
             return await self._until_told(server, failure)
         finally:
-            sweeping.cancel()
-            await asyncio.gather(sweeping, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             listen_file.unlink(missing_ok=True)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -172,6 +215,36 @@ class _Daemon:
         return exit_codes.OK if drained or forced else exit_codes.DRAIN_TIMEOUT
 
 
+async def kept(name: str, part: Part, log: Log, pause: float = AGAIN) -> None:
+    """Run a part until cancelled. When it breaks, that is logged with its traceback, and it begins again after `pause` seconds: tasks come first."""
+    while True:
+        try:
+            await part()
+        except Exception as error:
+            log.error("part_failed", part=name, exc_info=error)  # noqa: TRY400 - said with its traceback
+        await asyncio.sleep(pause)
+
+
+async def probe_instances(engine: Engine, options: ProbeOptions, log: Log) -> None:
+    """Probe the instances that are registered, until cancelled; what is found out goes to the engine."""
+    await keep_probing(
+        options,
+        targets=lambda: tuple(engine.routes.outside.registry.index.instances.values()),
+        condition=engine.instance_notes.condition,
+        report=engine.instance_notes.note,
+        credentials=lambda name: is_present(name, os.environ),
+        clock=engine.clock,
+        log=log,
+    )
+
+
+def alert_hook(engine: Engine, options: WebhookOptions, log: Log) -> Webhook:
+    """Return the webhook that follows an engine."""
+    return Webhook(
+        options, feed=engine.feed, dead_letters=engine.store.count_dead_letters, clock=engine.clock, log=log
+    )
+
+
 def _tune_collector() -> None:
     """
     Let the garbage collector look at new objects only, and not after every few hundred of them.
@@ -205,6 +278,19 @@ def rules(config: Config) -> Rules:
         auto_replay=config.dead_letters.auto_replay,
         auto_replay_after=config.dead_letters.auto_replay_after,
         auto_replay_max=config.dead_letters.auto_replay_max,
+        router=router_rules(config),
+    )
+
+
+def router_rules(config: Config) -> RouterRules:
+    """Return the numbers of the Router from the configuration."""
+    router = config.router
+    return RouterRules(
+        plan_max_age=router.plan_max_age,
+        fallbacks=router.fallbacks,
+        ladder_jitter=router.ladder_jitter,
+        blocked_look=router.blocked_look,
+        breakers=breaker_rules(config),
     )
 
 
@@ -220,6 +306,7 @@ def engine_options(config: Config) -> EngineOptions:
         queue_limit=config.engine.queue_limit,
         batch_limit=config.engine.batch_limit,
         outbox_limit=config.agents.outbox_limit,
+        router=RouterOptions(config.router.plans_kept, config.router.plans_for),
     )
 
 
@@ -272,17 +359,6 @@ def webhook_options(config: Config) -> WebhookOptions | None:
         attempts=alerts.attempts,
         queue=alerts.queue,
     )
-
-
-def without_effect(config: Config) -> list[str]:
-    """Return the keys that are set for what this version does not do yet: route, and tell a webhook."""
-    set_now = {
-        "router.providers_file": config.router.providers_file,
-        "router.failover_file": config.router.failover_file,
-        "alerts.url": config.alerts.url,
-        "alerts.url_file": config.alerts.url_file,
-    }
-    return [key for key, value in set_now.items() if value]
 
 
 def limits(config: Config) -> Limits:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
 
 from fleetd.clock import Clock
 from fleetd.core.alert import DEAD_LETTERS, WATCHED, Alert, alert_of, body, dead_letters_alert
-from fleetd.core.event import Event, EventFilter
+from fleetd.core.event import EventFilter
 from fleetd.engine.engine import Log
 from fleetd.engine.feed import Feed, Subscription
 
@@ -29,6 +30,8 @@ AGAIN = frozenset({408, 425, 429})
 """Statuses below 500 that another attempt may mend; of the others the request itself is bad."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds before the second attempt, doubled with each, and at most."""
+LOOK_AGAIN = 60.0
+"""Seconds after which dead letters are counted again while there were too many: what retention takes makes no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,11 @@ class Webhook:
         options: WebhookOptions,
         *,
         feed: Feed,
-        dead_letters: Callable[[], int],
+        dead_letters: Callable[[int], Awaitable[int]],
         clock: Clock,
         log: Log,
         sleep: Sleep = asyncio.sleep,
+        look_again: float = LOOK_AGAIN,
     ) -> None:
         """
         Make a webhook; what happens before `run` begins is not told.
@@ -66,10 +70,11 @@ class Webhook:
         Args:
             options: where to, and when.
             feed: the engine's feed of committed events.
-            dead_letters: how many there are now.
+            dead_letters: tells how many there are now, but counts no further than the number it is given.
             clock: for the time of alerts that are no events.
             log: told of every alert that was given up or dropped.
             sleep: waits between attempts, in seconds.
+            look_again: see LOOK_AGAIN.
         """
         self._options = options
         self._feed = feed
@@ -77,6 +82,7 @@ class Webhook:
         self._clock = clock
         self._log = log
         self._sleep = sleep
+        self._look_again = look_again
         self._alarmed = False
         self._queue: deque[Alert] = deque()
         self._waiting = asyncio.Event()
@@ -98,27 +104,30 @@ class Webhook:
 
     async def _follow(self, subscription: Subscription) -> None:
         while True:
-            await subscription.ready()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_again if self._alarmed else None):
+                    await subscription.ready()
             events, overflowed = subscription.take()
             if overflowed:
                 # Thousands of events at once: what they were stands in the log of events, and the newest say enough.
                 self._log.warning(
                     "alerts_missed", message="more events came than the feed keeps for the webhook"
                 )
-                self._count_dead_letters()
-            for event in events:
-                self._consider(event)
+            for alert in filter(None, map(alert_of, events)):
+                self._put(alert)
+            if not events or any(event.type in DEAD_LETTERS for event in events):
+                await self._count_dead_letters()
 
-    def _consider(self, event: Event) -> None:
-        alert = alert_of(event)
-        if alert:
-            self._put(alert)
-        elif event.type in DEAD_LETTERS:
-            self._count_dead_letters()
-
-    def _count_dead_letters(self) -> None:
+    async def _count_dead_letters(self) -> None:
         above = self._options.dead_letters_above
-        alert = dead_letters_alert(self._dead_letters(), above, self._clock.wall(), alarmed=self._alarmed)
+        if not above:
+            return
+        try:
+            number = await self._dead_letters(above + 1)
+        except Exception as error:  # noqa: BLE001 - a store that fails; the other alerts go on, and the next look counts again
+            self._log.warning("dead_letters_not_counted", message=str(error))
+            return
+        alert = dead_letters_alert(number, above, self._clock.wall(), alarmed=self._alarmed)
         if alert:
             self._alarmed = not self._alarmed
             self._put(alert)

@@ -60,21 +60,18 @@ def dead_letters_alert(number: int, above: int, time: int, *, alarmed: bool) -> 
     Return the alert that the number of dead letters is worth; None when nothing changed.
 
     Args:
-        number: dead letters now.
+        number: dead letters now; counted no further than `above` + 1.
         above: the threshold; 0 means never.
         time: epoch milliseconds.
         alarmed: the last alert said ABOVE. Told once at the crossing, and once when it is over.
     """
     if not above or (number > above) is alarmed:
         return None
-    state = "BELOW" if alarmed else "ABOVE"
-    return Alert(
-        "dead_letters",
-        "dead letters",
-        state,
-        f"{number:,} dead letter{'' if number == 1 else 's'}, threshold {above:,}",
-        time,
-    )
+    if alarmed:
+        state, reason = "BELOW", f"{number:,} dead letter{'' if number == 1 else 's'}, threshold {above:,}"
+    else:
+        state, reason = "ABOVE", f"more than {above:,} dead letter{'' if above == 1 else 's'}"
+    return Alert("dead_letters", "dead letters", state, reason, time)
 
 
 def body(template: str, alert: Alert, *, as_json: bool) -> str:

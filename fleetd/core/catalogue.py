@@ -226,14 +226,14 @@ _ATTRIBUTES: Mapping[str, str] = {
 
 
 def _overlaid(base: Instance, made: Instance, given: Mapping[str, object]) -> Instance:
-    """Return `base` with the values of `made` that were given."""
+    """Return `base` with the values of `made` that were given. It is still whoever's it was: only a definition of its own leaves with its file."""
     names = {name for name in _ATTRIBUTES if given.get(name) is not None}
     if "probe_url" in names:
         names.add("probe")  # a URL may say by its form what it is
     changes = {
         attribute: getattr(made, attribute) for name, attribute in _ATTRIBUTES.items() if name in names
     }
-    return replace(base, failover=True, source=made.source, **changes)
+    return replace(base, failover=True, **changes)
 
 
 def _fields(whole_id: str, entry: Mapping[str, object]) -> dict[str, object]:

@@ -98,6 +98,8 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
     """Return the handler of a unary method: bytes in, at most `limit` bytes out."""
     name = f"{method.service}/{method.name}"
     serve, engine, running = method.serve, calls.engine, calls.running
+    if serve is None:
+        raise TypeError(f"{name} is a stream")
 
     async def handle(data: bytes, context: Context) -> bytes:
         began = perf_counter()
@@ -109,18 +111,15 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
         if task is not None:
             running.add(task)
         try:
-            if serve is None:
-                problem = _not_served(name)
+            try:
+                method.admit(engine.state)
+                answer: bytes = (await serve(method.read(data), call)).SerializeToString()
+            except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
+                problem = calls.problem(error, name, request_id)
             else:
-                try:
-                    method.admit(engine.state)
-                    answer: bytes = (await serve(method.read(data), call)).SerializeToString()
-                except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
-                    problem = calls.problem(error, name, request_id)
-                else:
-                    if len(answer) <= limit:
-                        return answer
-                    problem = _too_large(len(answer), limit)
+                if len(answer) <= limit:
+                    return answer
+                problem = _too_large(len(answer), limit)
             code, reason = problem.code, problem.reason
         except asyncio.CancelledError:
             late = call.deadline is not None and engine.clock.now() >= call.deadline
@@ -139,10 +138,6 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
 
 def unary_handler(calls: Calls, method: Method, limit: int) -> Any:
     return grpc.unary_unary_rpc_method_handler(unary(calls, method, limit))
-
-
-def _not_served(name: str) -> Problem:
-    return Problem(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{name} is not served by this version")
 
 
 def _too_large(size: int, limit: int) -> Problem:

@@ -41,6 +41,10 @@ class Loaded:
     next_task_seq: int = 1
 
 
+PLANS_KEPT = 100
+"""Versions of a task's plan that are kept, the newest: a task that waits for a crowded instance may get a new one with every look."""
+
+
 class Heads(NamedTuple):
     """Read the first `limit` queued tasks of a lane with a place beyond `after`, in order of place. Result: list[Task]."""
 
@@ -232,7 +236,7 @@ class Store(Protocol):
         ...
 
     async def get_plans(self, task_id: str) -> list[RoutePlan]:
-        """Return every version of a task's route plan, oldest first; none for a task without one, or without such a task."""
+        """Return the newest PLANS_KEPT versions of a task's route plan, oldest first; none for a task without one, or without such a task."""
         ...
 
     async def get_runs(self, task_id: str) -> list[Run]:
@@ -253,6 +257,10 @@ class Store(Protocol):
 
     async def count_ahead(self, lane: int, place: int, limit: int) -> int:
         """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
+        ...
+
+    async def count_dead_letters(self, limit: int) -> int:
+        """Return how many tasks are dead letters now, at most `limit`. What retention took is none any more, other than in the counts of the snapshot."""
         ...
 
     async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:

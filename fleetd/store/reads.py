@@ -59,6 +59,7 @@ AHEAD = (
     "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_queued"
     " WHERE lane = ? AND place < ? AND queued = 1 LIMIT ?)"
 )
+DEAD_LETTERS = "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_by_status WHERE status = 8 AND status > 4 LIMIT ?)"
 LINEAGE = (
     "SELECT t.id, l.task_seq, l.kind, l.from_task_id, l.at, l.detail FROM ("
     "SELECT * FROM lineage WHERE task_seq = (SELECT seq FROM tasks WHERE id = ?1)"
@@ -164,6 +165,10 @@ def oldest_event(connection: sqlite3.Connection) -> int:
 
 def count_ahead(connection: sqlite3.Connection, lane: int, place: int, limit: int) -> int:
     return int(connection.execute(AHEAD, (lane, place, limit)).fetchone()[0])
+
+
+def count_dead_letters(connection: sqlite3.Connection, limit: int) -> int:
+    return int(connection.execute(DEAD_LETTERS, (limit,)).fetchone()[0])
 
 
 def audit_page(action: str, target: str) -> tuple[str, list[str]]:

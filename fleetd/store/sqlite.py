@@ -146,6 +146,10 @@ class SqliteStore:
         """Return how many queued tasks of a lane have a smaller place, at most `limit`."""
         return await self._read(partial(reads.count_ahead, lane=lane, place=place, limit=limit))
 
+    async def count_dead_letters(self, limit: int) -> int:
+        """Return how many tasks are dead letters now, at most `limit`."""
+        return await self._read(partial(reads.count_dead_letters, limit=limit))
+
     async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
         """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
         return await self._read(

@@ -235,6 +235,22 @@ async def test_what_was_counted_stays_counted(store):
     assert (await load(store)).next_task_seq == 2
 
 
+async def test_dead_letters_are_counted_as_they_are_now(store):
+    """F8, D12: those that were replayed, discarded, or left with their time are none any more"""
+    await add(store, *(an_old(seq, Status.DEAD_LETTER, NOW + seq) for seq in range(1, 8)))
+    await add(store, an_old(8), an_old(9, Status.DISCARDED), a_task(10))
+    assert await store.count_dead_letters(100) == 7
+    assert await store.count_dead_letters(7) == 7
+    assert await store.count_dead_letters(3) == 3
+    assert await store.count_dead_letters(0) == 0
+
+    (lane,) = await lane_ids(store, LANE)
+    await change(store, a_task(6, lane=lane, queued=True), an_old(7, Status.DISCARDED))
+    await store.trim(Retention(dead_before=NOW + 3), 100)
+
+    assert await store.count_dead_letters(100) == 3
+
+
 @pytest.mark.parametrize("limit", [1, 3, 100])
 async def test_what_left_stays_away_after_a_restart(durable_place, limit):
     """D12"""

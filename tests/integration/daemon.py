@@ -61,15 +61,16 @@ class Daemon:
             self._listen = self.address
         return self
 
-    async def logged(self, event: str) -> dict[str, Any]:
-        """Wait for a line of the log and return it."""
+    async def logged(self, event: str, number: int = 1, **fields: Any) -> dict[str, Any]:
+        """Wait for a line of the log with these fields and return it: the first one, the second one, …"""
 
         async def look() -> dict[str, Any]:
             while True:
                 self._changed.clear()
-                for line in self.log:
-                    if line.get("event") == event:
-                        return line
+                wanted = {"event": event, **fields}.items()
+                found = [line for line in self.log if wanted <= line.items()]
+                if len(found) >= number:
+                    return found[number - 1]
                 assert self._reader is not None
                 assert not self._reader.done(), f"the daemon ended without {event!r}: {self.log}"
                 await self._changed.wait()

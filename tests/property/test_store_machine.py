@@ -329,6 +329,8 @@ class StoreMachine(RuleBasedStateMachine):
         lane, place = chance.randint(1, 3), chance.randint(0, model.number + 2)
         ahead = sum(task.place < place for task in model.queue(lane))
         assert self.ask(lambda store: store.count_ahead(lane, place, limit)) == min(limit, ahead)
+        dead = len(model.newest(Status.DEAD_LETTER))
+        assert self.ask(lambda store: store.count_dead_letters(limit)) == min(limit, dead)
         for task in list(model.tasks.values())[:limit]:
             runs = [one for one in model.runs if one.task_seq == task.seq]
             assert self.ask(lambda store, task=task: store.get_runs(task.id)) == runs

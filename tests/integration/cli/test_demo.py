@@ -17,7 +17,7 @@ DEMO = Path(__file__).parents[2] / "demo" / "demo.py"
 
 
 async def test_the_demo_ends_as_expected_and_leaves_nothing(tmp_path):
-    """T2, T3, D2, D4, F4: twenty jobs; one retried, one cancelled, one finished elsewhere from its checkpoint."""
+    """T2, T3, D2, D4, F4, R11, F3: twenty jobs; one retried, one cancelled, one finished elsewhere from its checkpoint; a model server that dies."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(DEMO),
@@ -28,8 +28,9 @@ async def test_the_demo_ends_as_expected_and_leaves_nothing(tmp_path):
     out, _ = await asyncio.wait_for(process.communicate(), 3 * LIMIT)
     text = out.decode()
     assert process.returncode == 0, text
-    assert "All 32 expectations were met" in text
+    assert "All 42 expectations were met" in text
     assert "killed (SIGKILL)" in text
+    assert re.search(r"BREAKER_OPENED(.|\n)*BREAKER_HALF_OPEN(.|\n)*BREAKER_CLOSED", text)
     assert re.search(
         r"RETRY_BACKOFF  attempt 1 of 2 failed \(AGENT_ERROR\); the next is due in \d\.\d s$",
         text,

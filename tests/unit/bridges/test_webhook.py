@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,9 @@ from fleetd.core.deadletters import Discard
 from fleetd.core.event import Event, EventType
 from fleetd.core.task import Status
 from fleetd.engine.feed import BUFFER, Feed
+from fleetd.engine.retention import RetentionOptions, sweep
+from fleetd.store.base import Trimmed
+from fleetd.store.sqlite import SqliteStore
 from tests.unit.engine.fleet import Fleet
 from tests.unit.probes.server import free_port
 
@@ -82,20 +85,26 @@ class Stage:
         self.clock = ManualClock(wall=NOW)
         self.log = Log()
         self.waits: list[float] = []
-        self.dead = 0
         self.runs: list[asyncio.Task[None]] = []
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
 
-    async def start(self, feed: Feed | None = None, dead: Callable[[], int] | None = None, **options) -> None:
+    async def start(
+        self,
+        feed: Feed | None = None,
+        dead: Callable[[int], Awaitable[int]] | None = None,
+        look_again: float = LONG,
+        **options,
+    ) -> None:
         hook = Webhook(
             WebhookOptions(**{"url": self.receiver.url, "timeout": 10_000, **options}),
             feed=feed or self.feed,
-            dead_letters=dead or (lambda: self.dead),
+            dead_letters=dead or SqliteStore(":memory:").count_dead_letters,
             clock=self.clock,
             log=self.log,
             sleep=self.sleep,
+            look_again=look_again,
         )
         self.runs.append(asyncio.create_task(hook.run()))
         await asyncio.sleep(0)
@@ -238,7 +247,7 @@ async def test_dead_letters_of_a_real_engine_are_told_above_the_threshold_and_wh
         async with staged() as stage:
             await stage.start(
                 feed=fleet.engine.feed,
-                dead=lambda: fleet.engine.counts[Status.DEAD_LETTER],
+                dead=fleet.store.count_dead_letters,
                 dead_letters_above=1,
                 template="{state} {reason}",
                 content_type="text/plain",
@@ -250,11 +259,54 @@ async def test_dead_letters_of_a_real_engine_are_told_above_the_threshold_and_wh
             await fleet.do(Discard((tasks[0].id, tasks[1].id), "seen"))
             await stage.receiver.until(2)
             assert stage.receiver.bodies == [
-                b"ABOVE 3 dead letters, threshold 1",
+                b"ABOVE more than 1 dead letter",
                 b"BELOW 1 dead letter, threshold 1",
             ]
     finally:
         await fleet.close()
+
+
+async def test_dead_letters_that_retention_took_count_no_more():
+    """F8, D12: it makes no event, so that they are counted again after a while; the counts of all that ever died say nothing."""
+    fleet = await Fleet().open()
+    try:
+        async with staged() as stage:
+            await stage.start(
+                feed=fleet.engine.feed,
+                dead=fleet.store.count_dead_letters,
+                look_again=0.001,
+                dead_letters_above=1,
+                template="{state}",
+                content_type="text/plain",
+            )
+            for _ in range(2):
+                await fleet.submit(schedule_to_start=1_000)
+            await fleet.pass_time(1_000)
+            await stage.receiver.until(1)
+            await fleet.pass_time(1_000)
+            assert await sweep(fleet.engine, RetentionOptions(dead_letters=1, events=0)) == Trimmed(tasks=2)
+            await stage.receiver.until(2)
+            assert stage.receiver.bodies == [b"ABOVE", b"BELOW"]
+            assert fleet.engine.counts[Status.DEAD_LETTER] == 2
+            await fleet.submit(schedule_to_start=1_000)
+            await fleet.submit(schedule_to_start=1_000)
+            await fleet.pass_time(1_000)
+            await stage.receiver.until(3)
+            assert stage.receiver.bodies[2] == b"ABOVE"
+    finally:
+        await fleet.close()
+
+
+async def test_a_store_that_fails_keeps_no_other_alert_back():
+    """F8, S7."""
+    async with staged() as stage:
+        # This store was never opened.
+        await stage.start(dead_letters_above=1)
+        stage.feed.publish([Event(EventType.TASK_DEAD_LETTERED, NOW)])
+        await stage.log.until("dead_letters_not_counted")
+        stage.feed.publish([Event(EventType.TASK_DEAD_LETTERED, NOW), OPENED])
+        await stage.log.until("alert_sent")
+        assert len(stage.receiver.bodies) == 1
 
 
 def _opened(name: str) -> Event:

@@ -43,7 +43,7 @@ def test_dead_letters_are_told_once_above_the_threshold_and_once_when_it_is_over
     """F8: above, not at it; 0 means never."""
     assert dead_letters_alert(10, 10, NOW, alarmed=False) is None
     above = dead_letters_alert(11, 10, NOW, alarmed=False)
-    assert above == Alert("dead_letters", "dead letters", "ABOVE", "11 dead letters, threshold 10", NOW)
+    assert above == Alert("dead_letters", "dead letters", "ABOVE", "more than 10 dead letters", NOW)
     assert dead_letters_alert(1_500, 10, NOW, alarmed=True) is None
     below = dead_letters_alert(10, 10, NOW, alarmed=True)
     assert below is not None

@@ -275,7 +275,7 @@ def test_an_entry_named_like_a_known_instance_keeps_its_definition_under_the_val
     assert found.instances == (
         Instance(
             "ollama:qwen", "ollama", Kind.LOCAL, ("coding",), 32_768, "qwen", priority=1, max_retries=5, timeout=3_000, probe=ProbeKind.TCP,
-            probe_url="h:1", failover=True, source="file",
+            probe_url="h:1", failover=True, source="catalogue",
         ),
     )  # fmt: skip
 

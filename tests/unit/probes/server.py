@@ -50,9 +50,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: Answer, *, keep_open: bool = False) -> AsyncGenerator[Server]:
+async def serving(answer: Answer, *, keep_open: bool = False, port: int = 0) -> AsyncGenerator[Server]:
     server = Server(answer, keep_open=keep_open)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", port)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

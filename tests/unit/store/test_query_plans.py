@@ -42,6 +42,7 @@ HOT = {
     "reads.PLANS": (reads.PLANS, [f"{BY_ID}", "SEARCH p USING PRIMARY KEY (task_seq=?)"]),
     "reads.DUE": (reads.DUE, ["SCAN due USING INDEX due_by_time"]),
     "reads.AHEAD": (reads.AHEAD, ["SEARCH tasks USING INDEX tasks_queued (lane=? AND place<?)"]),
+    "reads.DEAD_LETTERS": (reads.DEAD_LETTERS, ["SEARCH tasks USING INDEX tasks_by_status (status=?)"]),
     "audit lines": (reads.audit_page("", "")[0], [f"SEARCH audits {BY_ROWID}<?)"]),
     "audit lines about a target": (
         reads.audit_page("", "t")[0],
