@@ -24,6 +24,10 @@ class Probing(Protocol):
     def held(self, now: int) -> Mapping[BreakerKey, int]: ...
 
 
+# Every route asks for them, and a member of an enum costs a look-up by its name.
+_INSTANCE, _PROVIDER = BreakerKind.INSTANCE, BreakerKind.PROVIDER
+
+
 @dataclass(slots=True)
 class Outlook:
     """Answers by one registry and one load. Both belong to whoever holds the outlook; the probes are everybody's."""
@@ -49,7 +53,7 @@ class Outlook:
         unknown raises InvalidArgument when `strict`; else it makes a plan without an instance, for it was known when the work was taken.
         """
         probing = self._probing(now, mine)
-        counted = own in self.load
+        counted = bool(own) and own in self.load
         if counted:
             self.load.add(own, -1)
         try:
@@ -105,7 +109,12 @@ class Outlook:
 
     def guards(self, instance_id: str, provider_id: str) -> tuple[BreakerKey, BreakerKey]:
         """Return the breakers of an instance and of its provider."""
-        return (BreakerKind.INSTANCE, instance_id), (BreakerKind.PROVIDER, provider_id)
+        return (_INSTANCE, instance_id), (_PROVIDER, provider_id)
+
+    def epochs(self, guards: tuple[BreakerKey, BreakerKey]) -> tuple[int, int]:
+        """Return the epochs of the breakers of an instance and of its provider."""
+        (kind, name), (other, owner) = guards
+        return self.registry.breaker(kind, name).epoch, self.registry.breaker(other, owner).epoch
 
     def broken(self, instance_id: str, provider_id: str) -> bool:
         """Tell whether a breaker lets nothing through to the instance."""

@@ -309,8 +309,7 @@ class Router:
             return False
         book.arrive(instance_id)
         kept.instance, kept.counted, kept.tokens = instance_id, True, tokens or []
-        own, provider = (book.outside.registry.breaker(*key).epoch for key in guards)
-        kept.epochs = own, provider
+        kept.epochs = book.outside.epochs(guards)
         self._flights.set(kept.plan.plan_id, self._vanishes(instance_id))
         return True
 
