@@ -19,7 +19,7 @@ Parts = Sequence[tuple[int, str]]
 
 ELIGIBLE = (InstanceState.READY, InstanceState.DEGRADED)
 """States in which an instance gets work, the better one first."""
-IDLE = tuple(state for state in InstanceState if state not in ELIGIBLE)
+IDLE = tuple((state, state.name) for state in InstanceState if state not in ELIGIBLE)
 
 
 class Filter(NamedTuple):
@@ -76,7 +76,7 @@ def _saw_deprecated(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 def _idle(inquiry: Inquiry, mask: int) -> Parts:
     conditions = inquiry.registry.conditions
-    return [(part, state.name) for state in IDLE if (part := conditions.in_state(state))]
+    return [(part, name) for state, name in IDLE if (part := conditions.in_state(state))]
 
 
 def _saw_idle(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from fleetd.errors import InvalidArgument
 
 TRACED = 200
 """Instances that a full trace tells of; of them at least half are eligible ones, when there are so many."""
+_CLOUD = Kind.CLOUD  # every route asks for it, and a member of an enum costs a look-up by its name
 CAUSES_TOLD = 3
 """Causes that the summary names, the weightiest first: it is one sentence, the counts are all in the plan."""
 AFTER_BREAKERS = tuple(each for each in FILTERS if each.name != "breaker")
@@ -112,7 +113,7 @@ def reject(
 def _chain(inquiry: Inquiry, eligible: int, order: list[Split], fallbacks: int) -> list[int]:
     """Return the slots of the selected instance and its fallbacks: the next best ones, and the best cloud one as the last resort (R5)."""
     best = list(islice(ranked(eligible, order), 1 + fallbacks)) if eligible else []
-    cloud = eligible & inquiry.index.having("kind", Kind.CLOUD)
+    cloud = eligible & inquiry.index.having("kind", _CLOUD)
     if not fallbacks or not cloud:
         return best
     resort = next((slot for slot in best if cloud >> slot & 1), -1)
