@@ -74,7 +74,9 @@ async def fastest(router: Any) -> tuple[float, Select]:
 
 
 async def main(strategy: str, count: int) -> None:
-    warnings.simplefilter("ignore")  # it deprecates its own names; those who call them are not what is measured
+    warnings.simplefilter(
+        "ignore"
+    )  # it deprecates its own names; those who call them are not what is measured
     try:
         from litellm import Router
     except ImportError as error:

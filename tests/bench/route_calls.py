@@ -42,21 +42,22 @@ async def measure(sample: Sample) -> list[Figure]:
             stub = RouterStub(channel)
             wanted = await _load(stub)
             calls = {
-                "echo": (echo_call(bare_channel), CALLERS, 1),
-                "unary": (_unary(stub, wanted), CALLERS, 1),
-                "batch": (_batch(stub, wanted), BATCH_CALLERS, BATCH),
-                "client": (_client(fleet, wanted), CALLERS, 1),
+                "echo": (bare.pid, echo_call(bare_channel), CALLERS, 1),
+                "unary": (one.pid, _unary(stub, wanted), CALLERS, 1),
+                "batch": (one.pid, _batch(stub, wanted), BATCH_CALLERS, BATCH),
+                "client": (one.pid, _client(fleet, wanted), CALLERS, 1),
             }
-            for call, callers, _ in calls.values():
+            for _, call, callers, _ in calls.values():
                 await rate(call, callers, seconds / 4)
             for _ in range(rounds):
-                for name, (call, callers, size) in calls.items():
-                    used = cpu_seconds(one.pid)
+                for name, (pid, call, callers, size) in calls.items():
+                    used = cpu_seconds(pid)
                     rates[name].append(size * await rate(call, callers, seconds))
-                    cpu[name].append((cpu_seconds(one.pid) - used) * 1e6 / (rates[name][-1] * seconds))
+                    cpu[name].append((cpu_seconds(pid) - used) * 1e6 / (rates[name][-1] * seconds))
     floor = median(rates["echo"])
     echo = "calls/s, bare unary echo, 64 callers"
-    costs = {name: f"{median(each):.0f} µs of daemon CPU a route" for name, each in cpu.items()}
+    used_us = {name: median(each) for name, each in cpu.items()}
+    costs = {name: f"{each:.0f} µs of daemon CPU a route" for name, each in used_us.items()}
     return [
         Figure(
             "route_unary_vs_echo",
@@ -65,8 +66,12 @@ async def measure(sample: Sample) -> list[Figure]:
             floor,
             echo,
             ">= 0.7",
-            f"{median(rates['unary']):,.0f} ÷ {floor:,.0f} calls/s; {costs['unary']}",
-            details={"route_per_s": median(rates["unary"]), "daemon_cpu_us_per_route": median(cpu["unary"])},
+            f"{median(rates['unary']):,.0f} ÷ {floor:,.0f} calls/s; {costs['unary']}, the echo {used_us['echo']:.0f}",
+            details={
+                "route_per_s": median(rates["unary"]),
+                "daemon_cpu_us_per_route": used_us["unary"],
+                "echo_cpu_us_per_call": used_us["echo"],
+            },
         ),
         Figure(
             "route_batch_per_s",
@@ -76,7 +81,7 @@ async def measure(sample: Sample) -> list[Figure]:
             echo,
             ">= 8000",
             f"RouteTasks of {BATCH}, {BATCH_CALLERS} callers; {costs['batch']}",
-            details={"runs": rates["batch"], "daemon_cpu_us_per_route": median(cpu["batch"])},
+            details={"runs": rates["batch"], "daemon_cpu_us_per_route": used_us["batch"]},
         ),
         Figure(
             "client_route_per_s",
@@ -86,7 +91,7 @@ async def measure(sample: Sample) -> list[Figure]:
             echo,
             ">= 5000",
             f"64 callers of FleetClient.route; {costs['client']}",
-            details={"runs": rates["client"], "daemon_cpu_us_per_route": median(cpu["client"])},
+            details={"runs": rates["client"], "daemon_cpu_us_per_route": used_us["client"]},
         ),
     ]
 

@@ -125,7 +125,7 @@ async def decisions(sample: Sample) -> list[Figure]:
 async def busy(sample: Sample) -> list[Figure]:
     """Decide while outcomes and results of probes pour in, each written as in a daemon."""
     number = 1_000
-    async with fleet(sample.folder / "busy", number) as one:
+    async with fleet(sample.folder / "busy.db", number) as one:
         quiet = one_round(one)[1]
         seconds = sample.size(10, 3)
         took: list[int] = []
@@ -220,10 +220,9 @@ async def report_all(fleet: Fleet, plans: list[str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def fleet(place: Path, number: int) -> AsyncIterator[Fleet]:
-    """Start an engine on a store of its own, with so many instances."""
-    place.mkdir()
-    store = SqliteStore(place / "fleetd.db")
+async def fleet(file: Path, number: int) -> AsyncIterator[Fleet]:
+    """Start an engine on a store in this file, with so many instances."""
+    store = SqliteStore(file)
     await store.open()
     options = EngineOptions(router=RouterOptions(plans_kept=KEPT))
     warnings = structlog.make_filtering_bound_logger(logging.WARNING)
@@ -246,7 +245,7 @@ async def fleet(place: Path, number: int) -> AsyncIterator[Fleet]:
 
 
 async def _decisions(sample: Sample, number: int, bar: int) -> Figure:
-    async with fleet(sample.folder / str(number), number) as one:
+    async with fleet(sample.folder / f"{number}.db", number) as one:
         took: list[int] = []
         rules: list[int] = []
         await report_all(one, one_round(one)[0])

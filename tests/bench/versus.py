@@ -33,7 +33,7 @@ async def measure(sample: Sample) -> list[Figure]:
     fastest = min(tried, key=lambda each: tried[each])
     ours: list[float] = []
     theirs: list[float] = []
-    async with child("peer.py", fastest, NUMBER) as peer, fleet(sample.folder / "fleet", NUMBER) as one:
+    async with child("peer.py", fastest, NUMBER) as peer, fleet(sample.folder / "fleet.db", NUMBER) as one:
         version = (await peer.hear())["version"]
         for _ in range(sample.size(10, 4)):
             plans, took = one_round(one)
