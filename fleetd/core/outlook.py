@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerRules, BreakerState
+from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerRules, BreakerState, BreakerView
 from fleetd.core.load import Load
 from fleetd.core.registry import Registry
 from fleetd.core.route import Candidate, Requirements, RoutePlan
@@ -111,10 +111,10 @@ class Outlook:
         """Return the breakers of an instance and of its provider."""
         return (_INSTANCE, instance_id), (_PROVIDER, provider_id)
 
-    def epochs(self, guards: tuple[BreakerKey, BreakerKey]) -> tuple[int, int]:
-        """Return the epochs of the breakers of an instance and of its provider."""
+    def views(self, guards: tuple[BreakerKey, BreakerKey]) -> tuple[BreakerView, BreakerView]:
+        """Return how the breakers of an instance and of its provider are."""
         (kind, name), (other, owner) = guards
-        return self.registry.breaker(kind, name).epoch, self.registry.breaker(other, owner).epoch
+        return self.registry.breaker(kind, name), self.registry.breaker(other, owner)
 
     def broken(self, instance_id: str, provider_id: str) -> bool:
         """Tell whether a breaker lets nothing through to the instance."""
