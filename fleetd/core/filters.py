@@ -51,7 +51,8 @@ def sift(inquiry: Inquiry, mask: int, filters: Sequence[Filter] = ()) -> tuple[i
 
 
 def _disabled(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.index.having("disabled", True), "disabled"),)
+    disabled = inquiry.index.having("disabled", True)
+    return ((disabled, "disabled"),) if disabled else ()
 
 
 def _saw_disabled(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -59,7 +60,8 @@ def _saw_disabled(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 
 def _locked(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.registry.conditions.locked, "no_credentials"),)
+    locked = inquiry.registry.conditions.locked
+    return ((locked, "no_credentials"),) if locked else ()
 
 
 def _saw_locked(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -137,7 +139,8 @@ def _saw_not_larger(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 
 def _full(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.load.full, "at max_inflight"),)
+    full = inquiry.load.full
+    return ((full, "at max_inflight"),) if full else ()
 
 
 def _saw_full(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:

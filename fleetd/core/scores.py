@@ -9,8 +9,8 @@ read from a column instead.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from fleetd.core.conditions import QUICKEST, SLOWEST, quickness
@@ -110,24 +110,24 @@ class ByScore:
                 if bounded
                 else (-units, True, number, units, part)
             )
-        heapq.heapify(heap)
+        heapify(heap)
         number = len(heap)
         while heap:
-            bound, exact, _, units, part = heapq.heappop(heap)
+            bound, exact, _, units, part = heappop(heap)
             if exact:
                 while heap and heap[0][0] == bound:
-                    part |= heapq.heappop(heap)[4]
+                    part |= heappop(heap)[4]
                 self._met.append((-bound, part))
                 yield part
                 continue
             ahead, quickest = column.highest(part)
             bound = -units - _latency_units(requirements, ahead)
-            heapq.heappush(heap, (bound, True, number, units, quickest))
+            heappush(heap, (bound, True, number, units, quickest))
             rest = part ^ quickest
             if rest & quick:
-                heapq.heappush(heap, (bound + 1, False, number + 1, units, rest))
+                heappush(heap, (bound + 1, False, number + 1, units, rest))
             elif rest:
-                heapq.heappush(heap, (-units, True, number + 1, units, rest))
+                heappush(heap, (-units, True, number + 1, units, rest))
             number += 2
 
 
