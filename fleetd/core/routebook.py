@@ -23,6 +23,10 @@ from fleetd.core.settings import RouterRules
 Token = tuple[BreakerKey, int]
 """A probe that is held, and the token that gives it back."""
 
+_HALF_OPEN = (
+    BreakerState.HALF_OPEN
+)  # every route asks for it, and a member of an enum costs a look-up by its name
+
 
 @dataclass(slots=True)
 class Group:
@@ -263,9 +267,11 @@ def take_probes(
 ) -> list[Token] | None:
     """Take the probes of those breakers that are half-open: all of them, or None and none."""
     tokens: list[Token] = []
-    for key in guards:
-        if outlook.registry.breaker(*key).state is not BreakerState.HALF_OPEN:
+    registry = outlook.registry
+    for kind, name in guards:
+        if registry.breaker(kind, name).state is not _HALF_OPEN:
             continue
+        key = kind, name
         token = outlook.probes.take(key, now, rules.breakers)
         if token is None:
             for held in tokens:

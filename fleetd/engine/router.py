@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleetd.core import routed
+from fleetd.core.breaker import BreakerState
 from fleetd.core.event import EventType
 from fleetd.core.failover import NO_AVAILABLE_INSTANCE, fault
 from fleetd.core.instance import Instance, provider_of, unknown_instance
 from fleetd.core.outcome import Advice, Course, Failure
 from fleetd.core.route import Requirements, RoutePlan, Step, StepKind
-from fleetd.core.routebook import take_probes
+from fleetd.core.routebook import Token, take_probes
 from fleetd.core.steering import ReportRoute, StrikeRoute, not_eligible, stale
 from fleetd.engine.route_ring import VANISHED, Kept, RouteRing, RouterOptions
 from fleetd.engine.timers import Timers
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 TAKES = 3
 """Plans made for one route at most: each but the first because somebody took the probe of a half-open breaker in that moment."""
+
+# Every route asks for it, and a member of an enum costs a look-up by its name.
+_HALF_OPEN = BreakerState.HALF_OPEN
 
 
 class Routed(NamedTuple):
@@ -65,8 +69,9 @@ class Router:
 
         Raises InvalidArgument when the wanted model is unknown.
         """
-        book, now = self._book, self._engine.clock.wall()
-        self.expire(self._engine.clock.now())
+        book, clock = self._book, self._engine.clock
+        now, made = clock.wall(), clock.now()
+        self.expire(made)
         if fallbacks is None:
             fallbacks = book.rules.fallbacks
         figures = book.figures
@@ -84,7 +89,7 @@ class Router:
             )
             if dry_run or not plan.selected:
                 break
-            kept = Kept([plan], requirements, plan.seed, fallbacks, self._engine.clock.now())
+            kept = Kept([plan], requirements, plan.seed, fallbacks, made)
             if self._enter(kept, plan.selected):
                 break
             kept = None
@@ -97,7 +102,7 @@ class Router:
             if plan.selected:
                 plan = self._taken(plan)
             figures.blocked += 1
-            kept = Kept([plan], requirements, plan.seed, fallbacks, self._engine.clock.now())
+            kept = Kept([plan], requirements, plan.seed, fallbacks, made)
         self._keep(kept)
         return Routed(plan, self._instance(plan.selected))
 
@@ -332,18 +337,20 @@ class Router:
         if kept.plan.trace:
             # A full trace is as large as a thousand plans; whoever asked for it has it.
             kept.plans = [replace(kept.plan, trace=())]
-        self._ring.put(kept, self._engine.clock.now())
+        self._ring.put(kept, kept.made)
 
     def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
         book = self._book
         guards = book.outside.guards(instance_id, provider_of(instance_id))
-        tokens = take_probes(book.outside, guards, self._engine.clock.wall(), book.rules)
+        own, provider = book.outside.views(guards)
+        tokens: list[Token] | None = []
+        if own.state is _HALF_OPEN or provider.state is _HALF_OPEN:
+            tokens = take_probes(book.outside, guards, self._engine.clock.wall(), book.rules)
         if tokens is None and not must:
             return False
         book.arrive(instance_id)
         kept.instance, kept.counted, kept.tokens = instance_id, True, tokens or []
-        own, provider = (book.outside.registry.breaker(*key).epoch for key in guards)
-        kept.epochs = own, provider
+        kept.epochs = own.epoch, provider.epoch
         self._flights.set(kept.plan.plan_id, self._vanishes(instance_id))
         return True
 
