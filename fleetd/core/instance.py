@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from fleetd.errors import NotFound
+
 
 class Kind(IntEnum):
     """Where an instance runs, and who pays; numbers equal fleet.v1.InstanceKind."""
@@ -89,3 +91,11 @@ def first_condition(instance: Instance, now: int) -> Condition:
     """Return how an instance is that nobody has tried: UNKNOWN until its first probe, READY when it has none (R1)."""
     state = InstanceState.READY if instance.probe is ProbeKind.NONE else InstanceState.UNKNOWN
     return Condition(state, "" if state is InstanceState.READY else "not probed yet", now)
+
+
+def unknown_instance(instance_id: str, nearest: str) -> NotFound:
+    """Return the refusal of an id that nobody registered."""
+    hint = f"; the nearest name is {nearest}" if nearest else ""
+    return NotFound(
+        "INSTANCE_NOT_FOUND", f"no instance is called {instance_id!r}{hint}", {"instance": instance_id}
+    )

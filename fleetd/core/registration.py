@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from fleetd.core.breaking import set_condition
 from fleetd.core.event import EventType
-from fleetd.core.instance import Condition, Instance, InstanceState, first_condition
+from fleetd.core.instance import Condition, Instance, InstanceState, first_condition, unknown_instance
 from fleetd.core.ledger import Keys, Ledger, Registered
-from fleetd.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +142,6 @@ def _known(ledger: Ledger, instance_id: str) -> Instance:
     if instance is None:
         raise unknown_instance(instance_id, ledger.routes.registry.nearest(instance_id))
     return instance
-
-
-def unknown_instance(instance_id: str, nearest: str) -> NotFound:
-    """Return the refusal of an id that nobody registered."""
-    hint = f"; the nearest name is {nearest}" if nearest else ""
-    return NotFound(
-        "INSTANCE_NOT_FOUND", f"no instance is called {instance_id!r}{hint}", {"instance": instance_id}
-    )
 
 
 def _told(ledger: Ledger, instance_id: str, condition: Condition) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from fleetd.core.breaking import strike, succeeded
 from fleetd.core.event import EventType
 from fleetd.core.failover import fault, is_instance_fault
-from fleetd.core.instance import Instance
+from fleetd.core.instance import Instance, unknown_instance
 from fleetd.core.ledger import Edge, Ledger, TaskPlan
 from fleetd.core.outcome import Advice, Course, Failure, advise
 from fleetd.core.route import TRIES_KEPT, Candidate, Requirements, RoutePlan, StepKind, TaskRoute, Try
@@ -107,7 +107,11 @@ def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
     route = route_of(task)
     failure = failure._replace(instance=failure.instance or route.instance)
     _note_try(ledger, route, failure)
-    advice = advise(ledger, course(ledger, task, route), failure)
+    so_far = course(ledger, task, route)
+    if failure.instance != route.instance:
+        # Where it is not meant to be: nobody counted it there, or knows when it began.
+        so_far = so_far._replace(epochs=None, counted=False)
+    advice = advise(ledger, so_far, failure)
     step = advice.step
     route.above = advice.above
     if step.kind is StepKind.RETRY_SAME:
@@ -118,6 +122,12 @@ def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
         route.tried = _with(route.tried, failure.instance)
     ledger.touch(task)
     return advice
+
+
+def known(ledger: Ledger, route: TaskRoute, instance_id: str) -> None:
+    """Raise NotFound for an instance that is not the lease's and not registered: breakers are kept for what there is."""
+    if instance_id != route.instance and ledger.routes.registry.get(instance_id) is None:
+        raise unknown_instance(instance_id, ledger.routes.registry.nearest(instance_id))
 
 
 def run_failed(ledger: Ledger, task: Task, code: str, message: str) -> bool:

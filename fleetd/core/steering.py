@@ -104,7 +104,7 @@ class ReportLease:
     """
     What came of a try of a run, told by its lease (R11); code "" is a success. Answer: Advice.
 
-    Raises LeaseLost when the lease is over.
+    Raises LeaseLost when the lease is over, NotFound when the instance is not registered.
     """
 
     task_id: str
@@ -124,9 +124,10 @@ class ReportLease:
                 f"lease {self.lease_epoch} of task {task.id} is over", {"lease_epoch": str(task.lease_epoch)}
             )
         route = routed.route_of(task)
+        tried = self.failure.instance or route.instance
+        routed.known(ledger, route, tried)
         if self.failure.code:
             return routed.instance_failed(ledger, task, self.failure)
-        tried = self.failure.instance or route.instance
         own = tried == route.instance
         succeeded(ledger, ledger.routes.instance(tried), epochs=route.epochs if own else None)
         return Advice(Step(StepKind.PROCEED), version=route.version)

@@ -11,6 +11,7 @@ from fleetd.core.event import EventType
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.outcome import Advice, Failure
 from fleetd.core.task import Artifact, Checkpoint, Ending, Payload, Status, Task
+from fleetd.errors import NotFound
 
 
 class WordKind(IntEnum):
@@ -160,6 +161,10 @@ def _instance_failed(ledger: Ledger, task: Task, word: Word) -> Ack:
     if task.route is None:
         text = "instance_failed: is for tasks with a route, which this one has not; fail the run instead"
         return _ack(word, Result.REJECTED, text, "FIELD_INVALID")
+    try:
+        routed.known(ledger, task.route, word.instance or task.route.instance)
+    except NotFound as error:
+        return _ack(word, Result.REJECTED, f"instance: {error.message}", error.reason)
     if task.status is Status.ASSIGNED:
         runs.start(ledger, task)
     failure = Failure(word.instance, word.code, word.message, word.retry_after)

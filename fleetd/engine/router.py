@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fleetd.core import routed
 from fleetd.core.event import EventType
 from fleetd.core.failover import fault
-from fleetd.core.instance import Instance, provider_of
+from fleetd.core.instance import Instance, provider_of, unknown_instance
 from fleetd.core.outcome import Advice, Course, Failure
 from fleetd.core.route import Requirements, RoutePlan, StepKind
 from fleetd.core.routebook import take_probes
@@ -202,8 +202,11 @@ class Router:
         if not at:
             raise NotFound("INSTANCE_NOT_FOUND", "the plan has no instance, so that none was tried")
         failure = failure._replace(instance=at)
+        if at != kept.instance and self._instance(at) is None:
+            raise unknown_instance(at, self._book.outside.registry.nearest(at))
         if not failure.code:
-            advice: Advice = await self._engine.execute(ReportRoute(failure, epochs=kept.epochs))
+            epochs = kept.epochs if at == kept.instance else None
+            advice: Advice = await self._engine.execute(ReportRoute(failure, epochs=epochs))
             self._leave(kept)
             return advice._replace(version=kept.plan.version)
         course = Course(
@@ -218,9 +221,9 @@ class Router:
             above=kept.above,
             pin=_pinned(kept, self._engine.clock.wall()),
             source=_source(kept),
-            epochs=kept.epochs,
+            epochs=kept.epochs if at == kept.instance else None,
             mine=[key for key, _ in kept.tokens],
-            counted=kept.counted,
+            counted=kept.counted and at == kept.instance,
         )
         # In the commit's own turn: whoever routes next must see where this one went.
         answer: Advice = await self._engine.execute(

@@ -41,6 +41,10 @@ class Loaded:
     next_task_seq: int = 1
 
 
+PLANS_KEPT = 100
+"""Versions of a task's plan that are kept, the newest: a task that waits for a crowded instance may get a new one with every look."""
+
+
 class Heads(NamedTuple):
     """Read the first `limit` queued tasks of a lane with a place beyond `after`, in order of place. Result: list[Task]."""
 
@@ -232,7 +236,7 @@ class Store(Protocol):
         ...
 
     async def get_plans(self, task_id: str) -> list[RoutePlan]:
-        """Return every version of a task's route plan, oldest first; none for a task without one, or without such a task."""
+        """Return the newest PLANS_KEPT versions of a task's route plan, oldest first; none for a task without one, or without such a task."""
         ...
 
     async def get_runs(self, task_id: str) -> list[Run]:

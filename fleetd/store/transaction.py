@@ -15,6 +15,7 @@ from fleetd.core.ledger import Changes, Due, Minute
 from fleetd.core.task import Task
 from fleetd.store import load, route_rows, rows
 from fleetd.store.base import (
+    PLANS_KEPT,
     CommitUnclear,
     Heads,
     Intern,
@@ -62,6 +63,7 @@ INSERT_EDGE = _insert("lineage", ("task_seq", "kind", "from_task_id", "at", "det
 SAVE_AGENT = _insert("agents", rows.AGENT_COLUMNS, replace=True)
 FORGET_AGENT = "DELETE FROM agents WHERE agent_id = ?"
 SAVE_RULE = _insert("limits", rows.RULE_COLUMNS, replace=True)
+FORGET_PLANS = "DELETE FROM plans WHERE task_seq = ? AND version <= ?"
 SAVE_PLAN = _insert("plans", route_rows.PLAN_COLUMNS, replace=True)
 SAVE_INSTANCE = _insert("instances", route_rows.INSTANCE_COLUMNS, replace=True)
 FORGET_INSTANCE = "DELETE FROM instances WHERE id = ?"
@@ -231,6 +233,10 @@ class _Transaction:
     def _write_router(self, changes: Changes) -> None:
         many = self._many
         many(SAVE_PLAN, [route_rows.plan_values(planned) for planned in changes.plans])
+        many(
+            FORGET_PLANS,
+            [(seq, plan.version - PLANS_KEPT) for seq, plan in changes.plans if plan.version > PLANS_KEPT],
+        )
         many(FORGET_INSTANCE, [(name,) for name, found in changes.instances.items() if found is None])
         many(
             SAVE_INSTANCE,

@@ -20,7 +20,7 @@ from fleetd.core.route import (
     TaskRoute,
 )
 from fleetd.core.task import Status
-from fleetd.store.base import Load, Write
+from fleetd.store.base import PLANS_KEPT, Load, Write
 from tests.contract.place import a_new, a_plan, a_task, add, change, load, run, seqs, task, write
 
 INSTANCE = Instance(
@@ -196,6 +196,16 @@ def a_blocked(seq: int, group: int, status: Status = Status.BLOCKED, **changed):
 
 
 HIGHEST, LOWEST = 2**63 - 1, -(2**63)
+
+
+async def test_only_the_newest_versions_of_a_plan_are_kept(store):
+    """R4, R10."""
+    await add(store, a_task(1), a_task(2))
+    for version in range(1, PLANS_KEPT + 3):
+        await write(store, plans=[TaskPlan(1, replace(PLAN, version=version))])
+    await write(store, plans=[TaskPlan(2, PLAN)])
+    assert [plan.version for plan in await store.get_plans("task-1")] == list(range(3, PLANS_KEPT + 3))
+    assert await store.get_plans("task-2") == [PLAN]
 
 
 async def test_blocked_tasks_of_a_group_are_loaded_in_order_of_place(store):

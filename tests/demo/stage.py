@@ -22,6 +22,8 @@ DAEMON = (
     "--set=agents.heartbeat_min=1s",  # a killed agent is missed within seconds
     "--set=tasks.retry_initial=300ms",
     "--set=drain.deadline=5s",
+    "--set=probes.interval=500ms",  # a model server that is back is found within a second
+    "--set=router.breaker_open_for=2s",
 )
 # Agents that fleet-agent makes of programs: name, capabilities, program. They start with the daemon.
 CREW = {
@@ -30,7 +32,7 @@ CREW = {
     "text": (("text",), ("sh", str(PROGRAMS / "text.sh"))),
 }
 # Agents that are programs of their own, given the daemon's address. They start when an act asks for them.
-OTHERS = {"clerk": (sys.executable, str(PROGRAMS / "clerk.py"))}
+OTHERS = {name: (sys.executable, str(PROGRAMS / f"{name}.py")) for name in ("clerk", "novelist")}
 
 
 class Stage:
@@ -77,6 +79,35 @@ class Stage:
         process = self._running.pop(name)
         process.kill()
         await process.wait()
+
+    async def start_model(self, name: str) -> int:
+        """Start a fake model server, on its old port when it had one; return the port."""
+        file = self.scratch / f"{name}.port"
+        before = file.stat().st_mtime_ns if file.exists() else 0  # noqa: ASYNC240 - one small local file
+        await self._start(name, sys.executable, str(PROGRAMS / "model.py"), name, str(file))
+        async with asyncio.timeout(START_SECONDS):
+            while not file.exists() or file.stat().st_mtime_ns == before:  # noqa: ASYNC240 - as above
+                if self._running[name].returncode is not None:
+                    raise RuntimeError((self.scratch / f"{name}.log").read_text())
+                await asyncio.sleep(0.02)
+        return int(file.read_text())  # noqa: ASYNC240 - as above
+
+    async def kill_model(self, name: str) -> None:
+        """As kill_agent."""
+        await self.kill_agent(name)
+
+    async def fleetctl(self, *arguments: str) -> str:
+        """Run fleetctl on the daemon; what it prints."""
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "fleetctl"),
+            *arguments,
+            f"--server={self.address}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | {"COLUMNS": "98", "DEMO_SCRATCH": str(self.scratch)},
+        )
+        out, _ = await process.communicate()
+        return out.decode()
 
     async def _serving(self, listen: Path) -> str:
         """The daemon writes its address when it is ready."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scene import Scene
 
-from acts import audit, dead_letters, reasons, shares, twenty_jobs
+from acts import audit, dead_letters, models, reasons, shares, twenty_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ ACTS = (
     Act("Why does it not run? The daemon tells", reasons.play),
     Act("Two orgs, weights 3 to 1, one agent between them", shares.play),
     Act("A task that fails for good, and gets another chance", dead_letters.play),
+    Act("Three model servers, one of which dies while it works", models.play),
     # The last one: it judges what the others left in the audit log.
     Act("What operators did, and why", audit.play),
 )

@@ -667,6 +667,36 @@ async def test_a_catalogue_that_is_read_again_replaces_what_it_defined(fleet):
     assert registry.get("f:x").priority == 5
 
 
+async def test_an_instance_that_nobody_registered_is_nobodys_fault(fleet):
+    """F3, R11: breakers are kept for what there is; the lease stands."""
+    await register(fleet, instance("openai:gpt-4o"))
+    task = await submit(fleet)
+    agent = await fleet.agent()
+    offer = await agent.take()
+    ack = await agent.say(offer, WordKind.INSTANCE_FAILED, code="503", instance="openai:gpt-4")
+    assert (ack.result, ack.reason) == (Result.REJECTED, "INSTANCE_NOT_FOUND")
+    assert "the nearest name is openai:gpt-4o" in ack.message
+    for code in ("", "503"):
+        with pytest.raises(NotFound):
+            await fleet.do(ReportLease(task.id, offer.lease_epoch, Failure("openai:gpt-4", code)))
+    assert await fleet.status(task.id) is Status.ASSIGNED
+    assert not fleet.engine.routes.all_breakers()
+
+
+async def test_a_try_elsewhere_counts_where_it_was(fleet):
+    """R11: an agent that went to another instance by itself says so; the lease stays where it is while that one can go on."""
+    await register(
+        fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("b:y", priority=2, kind=Kind.LOCAL)
+    )
+    await submit(fleet)
+    agent = await fleet.agent()
+    offer = await agent.start()
+    advice = await failed(agent, offer, "CONN_REFUSED", "b:y")
+    assert advice.instance.id == "a:x"
+    assert (breaker(fleet, "a:x").failures, breaker(fleet, "b:y").failures) == (0, 1)
+    assert load(fleet) == {"a:x": 1}
+
+
 @pytest.mark.parametrize("fault", [FULL, UNCLEAR_NOT_WRITTEN, UNCLEAR_WRITTEN])
 async def test_a_transaction_that_fails_leaves_the_book_of_routes_as_it_was(fault):
     """R4, F3: load, breakers, probes and instances; and one that may have been written counts once."""
