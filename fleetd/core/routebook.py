@@ -60,6 +60,7 @@ class RouteBook:
         self._held: dict[str, list[Token]] = {}
         self._taken: list[tuple[str, Token]] = []
         self._returned: list[tuple[str, list[Token]]] = []
+        self._emptied: dict[int, None] = {}
         self._added: RouteFigures = RouteFigures()
 
     # what a transaction asks and changes
@@ -127,15 +128,30 @@ class RouteBook:
         `must` it is counted all the same.
         """
         guards = self.inside.guards(instance_id, provider_of(instance_id))
-        tokens = take_probes(self.inside, guards, now, self.rules)
+        # What it gives back in this very transaction nobody else can have taken: it goes on with that.
+        kept = [
+            token for who, tokens in self._returned if who == holder for token in tokens if token[0] in guards
+        ]
+        there = [key for key, _ in kept]
+        tokens = take_probes(self.inside, [key for key in guards if key not in there], now, self.rules)
         if tokens is None and not must:
             return None
+        self._keep(holder, kept)
         for token in tokens or ():
             self._taken.append((holder, token))
             self._held.setdefault(holder, []).append(token)
         self._move(instance_id, 1)
         own, provider = (self.registry.breaker(*key).epoch for key in guards)
         return own, provider
+
+    def _keep(self, holder: str, kept: list[Token]) -> None:
+        """Take back probes that were given back in this transaction."""
+        if kept:
+            self._held.setdefault(holder, []).extend(kept)
+            self._returned = [
+                (who, [token for token in tokens if who != holder or token not in kept])
+                for who, tokens in self._returned
+            ]
 
     def leave(self, holder: str, instance_id: str) -> None:
         """Count that the work of a task on an instance is over, and give back its probes."""
@@ -155,12 +171,29 @@ class RouteBook:
     def wait(self, requirements: Requirements, retry_at: int) -> int:
         """Note that a task waits for an instance; return the key of its group. A group that nothing waits in any more does no harm."""
         key = group_key(requirements)
+        self._emptied.pop(key, None)
         group = self.groups.get(key)
         if group is None:
             self.groups[key] = Group(requirements, retry_at)
-        elif retry_at and (not group.retry_at or retry_at < group.retry_at):
-            group.retry_at = retry_at
+        elif retry_at:
+            self.look_again(key, retry_at)
         return key
+
+    def look_again(self, key: int, at: int) -> None:
+        """Let a group be asked at `at` (epoch ms) at the latest, whatever changes."""
+        group = self.groups.get(key)
+        if group is not None and (not group.retry_at or at < group.retry_at):
+            group.retry_at = at
+
+    def nobody_waits(self, key: int) -> None:
+        """Forget a group, should the transaction be kept; what is blocked later makes it anew."""
+        self._emptied[key] = None
+
+    def asked(self, key: int) -> None:
+        """Let the other groups be asked before this one, the next time."""
+        group = self.groups.pop(key, None)
+        if group is not None:
+            self.groups[key] = group
 
     # the ends of a transaction
 
@@ -177,6 +210,9 @@ class RouteBook:
             for key, token in tokens:
                 self.probes.release(key, token)
         self._returned.clear()
+        for group in self._emptied:
+            self.groups.pop(group, None)
+        self._emptied.clear()
         self.figures.add(self._added)
         self._added = RouteFigures()
 
@@ -198,6 +234,7 @@ class RouteBook:
                 self._held.pop(holder, None)
             self.probes.release(*token)
         self._taken.clear()
+        self._emptied.clear()
         self._added = RouteFigures()
 
     # what the event loop does between transactions

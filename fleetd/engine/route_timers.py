@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from fleetd.core.blocking import Unblock, next_look
+from fleetd.core.blocking import Unblock, look_begins, next_look
 from fleetd.core.breaker import BreakerKey, BreakerState
 from fleetd.core.breaking import HalfOpen
 from fleetd.core.ledger import Ledger
@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 class RouteTimers:
-    """One timer for everything that happens to routes by itself. `_open` holds the open breakers: epoch ms and monotonic ms of their half-opening."""
+    """
+    One timer for everything that happens to routes by itself.
+
+    `_open` holds the open breakers: epoch ms and monotonic ms of their half-opening; `_asked` the groups of BLOCKED tasks that a look which is
+    to be gone on with has asked, None when none is.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._book = engine.routes
         self._open: dict[BreakerKey, tuple[int, int]] = {}
         self._looking = False
+        self._asked: tuple[int, ...] | None = None
 
     def begin(self) -> None:
         """Fill in what memory holds after a start."""
@@ -45,22 +51,26 @@ class RouteTimers:
     def look(self) -> None:
         """Look at BLOCKED tasks when something has become available."""
         book = self._book
-        if not book.loosened or self._looking or self._engine.state == "STARTING":
+        if self._looking or self._engine.state == "STARTING":
             return
-        book.loosened = False
+        if not book.loosened and self._asked is None:
+            return
+        # What became available since is everybody's: the groups are asked anew, those first that were not asked yet.
+        asked = () if book.loosened or self._asked is None else self._asked
+        book.loosened, self._asked = False, None
         if not book.groups:
             return
         self._looking = True
-        self._engine.post_internal(Unblock()).add_done_callback(self._looked)
+        self._engine.post_internal(Unblock(asked)).add_done_callback(self._looked)
 
     def _looked(self, future: asyncio.Future[Any]) -> None:
         self._looking = False
         if future.cancelled() or future.exception() is not None:
-            # The store refused: look again a moment later.
+            # The store refused: look again a moment later, or with the next commit, which sets the timer anew.
+            self._book.loosened = True
             self._engine.sweeper.timers.set(("unblock", ""), self._engine.clock.now() + 1_000)
             return
-        if future.result():
-            self._book.loosened = True
+        self._asked = future.result()
         # Something may have become available in the transaction that looked, after it had looked.
         self.look()
 
@@ -76,6 +86,7 @@ class RouteTimers:
             )
         self._engine.router.expire(now)
         if self._book.groups:
+            look_begins(self._book, self._engine.clock.wall())
             self._book.loosened = True
             self.look()
         self._arm()
@@ -95,9 +106,9 @@ class RouteTimers:
         clock = self._engine.clock
         times = [at for _, at in self._open.values()]
         if self._book.groups:
-            again = next_look(self._book, clock.wall())
+            again = next_look(self._book)
             if again:
-                times.append(clock.now() + again - clock.wall())
+                times.append(clock.now() + max(0, again - clock.wall()))
             vanishing = self._engine.router.next_expiry()
             if vanishing is not None:
                 times.append(vanishing)
