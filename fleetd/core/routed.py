@@ -10,7 +10,16 @@ from fleetd.core.failover import fault, is_instance_fault
 from fleetd.core.instance import Instance, unknown_instance
 from fleetd.core.ledger import Edge, Ledger, TaskPlan
 from fleetd.core.outcome import Advice, Course, Failure, advise
-from fleetd.core.route import TRIES_KEPT, Candidate, Requirements, RoutePlan, StepKind, TaskRoute, Try
+from fleetd.core.route import (
+    TRIES_KEPT,
+    Candidate,
+    Requirements,
+    RoutePlan,
+    Step,
+    StepKind,
+    TaskRoute,
+    Try,
+)
 from fleetd.core.task import Status, Task
 from fleetd.errors import InvalidArgument, NotFound
 
@@ -68,12 +77,13 @@ def admit(ledger: Ledger, task: Task) -> bool:
             block(ledger, task, plan)
             return False
         selected = plan.selected if plan is not None else route.selected
-        if enter(ledger, task, selected):
+        # What an operator insists on goes through a breaker that somebody else tries, too.
+        if enter(ledger, task, selected, must=route.forced and selected == _pin(ledger, route)):
             _take_plan(ledger, task, route, plan)
             ledger.routes.counted.verifies += 1
             route.retries, route.tried, route.tries = 0, (), ()
             return True
-    block(ledger, task, _plan(ledger, task, route))
+    block(ledger, task, _taken(ledger, _plan(ledger, task, route)))
     return False
 
 
@@ -85,6 +95,14 @@ def enter(ledger: Ledger, task: Task, instance_id: str, *, must: bool = False) -
         return False
     route.instance, route.epochs = instance_id, epochs
     return True
+
+
+def _taken(ledger: Ledger, plan: RoutePlan) -> RoutePlan:
+    """Return a plan without an instance: the probes of those that fit went to others in this moment."""
+    plan.selected, plan.fallback, plan.scores, plan.reasons = "", (), {}, ()
+    plan.summary = "the probe of every instance that fits is held by another call"
+    plan.retry_at = ledger.now + ledger.rules.router.breakers.probe_lease
+    return plan
 
 
 def ended(ledger: Ledger, task: Task) -> None:
@@ -106,6 +124,12 @@ def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
     """A try of a run failed while its lease stands: return what to do next, and make the switch when that is it (R11)."""
     route = route_of(task)
     failure = failure._replace(instance=failure.instance or route.instance)
+    if failure.instance != route.instance and failure.instance in route.tried:
+        # Said again because its answer was lost, or of an instance that an operator took the run from: it is to go on where it is counted.
+        step = Step(
+            StepKind.SWITCH, instance=route.instance, reason=f"{failure.instance} was given up before"
+        )
+        return Advice(step, None, assigned(ledger, task), route.version, route.above)
     _note_try(ledger, route, failure)
     so_far = course(ledger, task, route)
     if failure.instance != route.instance:
@@ -202,6 +226,8 @@ def verify(ledger: Ledger, task: Task) -> EventType:
     """Check the plan of a task that somebody is about to use (R6); return the event that tells what came of it."""
     route = route_of(task)
     ledger.routes.counted.verifies += 1
+    # Its events are counted on its row, whatever else becomes of it.
+    ledger.touch(task)
     if task.live:
         held = ledger.routes.mine(task.id)
         refused = ledger.routes.inside.refusal(
@@ -301,7 +327,7 @@ def _verified(ledger: Ledger, task: Task, route: TaskRoute) -> RoutePlan | None:
     """Return the plan that is to take the place of the present one, with or without an instance; None when that one is good."""
     outlook, now = ledger.routes.inside, ledger.now
     pinned = _pin(ledger, route)
-    if pinned and route.forced and route.selected == pinned:
+    if pinned and route.forced and route.selected == pinned and outlook.registry.get(pinned) is not None:
         return None
     fresh = route.selected and 0 <= now - route.made_at <= ledger.rules.router.plan_max_age
     if not fresh:

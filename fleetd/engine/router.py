@@ -132,7 +132,8 @@ class Router:
                 mine=[key for key, _ in kept.tokens],
             )
             fresh = 0 <= now - plan.made_at <= book.rules.plan_max_age
-            if (refused is None and fresh) or (pinned == plan.selected and kept.forced):
+            there = refused is None or refused.eliminated_by != "known"
+            if (refused is None and fresh) or (there and pinned == plan.selected and kept.forced):
                 if not kept.counted:
                     self._enter(kept, plan.selected, must=True)
                 return Routed(plan, self._instance(plan.selected), EventType.TASK_ROUTE_VERIFIED)
@@ -296,6 +297,10 @@ class Router:
         self._ring.put(kept, now)
 
     def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
+        if kept.gone:
+            # It left the ring while its report was under way: whatever counts it now would never end.
+            kept.instance = instance_id
+            return True
         book = self._book
         guards = book.outside.guards(instance_id, provider_of(instance_id))
         tokens = take_probes(book.outside, guards, self._engine.clock.wall(), book.rules)
