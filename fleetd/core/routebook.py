@@ -138,9 +138,13 @@ class RouteBook:
         `must` it is counted all the same.
         """
         guards = self.inside.guards(instance_id, provider_of(instance_id))
-        # What it gives back in this very transaction nobody else can have taken: it goes on with that.
+        # What it gives back in this very transaction nobody else can have taken, unless its time is over: it goes on with that.
         kept = [
-            token for who, tokens in self._returned if who == holder for token in tokens if token[0] in guards
+            token
+            for who, tokens in self._returned
+            if who == holder
+            for token in tokens
+            if token[0] in guards and self.probes.holds(*token, now)
         ]
         there = [key for key, _ in kept]
         tokens = take_probes(self.inside, [key for key in guards if key not in there], now, self.rules)

@@ -781,6 +781,23 @@ async def test_a_run_that_tries_a_provider_takes_its_probe_along(fleet):
     assert (await agent.take()).task.id == second.id
 
 
+async def test_a_probe_that_has_ended_is_not_taken_along(fleet):
+    """F3b: the breaker opened again meanwhile, and half-opens in the transaction in which the run is handed back and begins anew."""
+    await register(fleet, "a:x")
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
+    first, second = await submit(fleet), await submit(fleet)
+    agent = await fleet.agent(slots=2)
+    await fleet.pass_time(1_000)
+    offer = await agent.start()
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 70_000))
+    fleet.clock.advance(70_000)
+    fleet.engine.post(agent.saying(offer, WordKind.RELEASE))
+    offer = await agent.take()
+    assert offer.task.id == first.id
+    assert not agent.offers
+    assert await fleet.status(second.id) is Status.BLOCKED
+
+
 async def test_an_instance_that_was_removed_is_nobodys_even_by_force(fleet):
     """R6, R8: a pin by force overrules the filters of an instance that is there."""
     await register(fleet, "a:x", instance("b:y", enabled=False))
