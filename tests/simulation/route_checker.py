@@ -116,7 +116,7 @@ class RouteChecker:
             self._leapt = self._world.clock.now()
 
     def taken(self, task_id: str, seq: int, requirements: Requirements) -> None:
-        self.tasks[task_id] = Route(requirements, group_key(requirements))
+        self.tasks[task_id] = Route(requirements, group_key(requirements, 0))
         self._seqs[seq] = task_id
 
     def routed(self, plan_id: str) -> None:
@@ -193,6 +193,8 @@ class RouteChecker:
             self._leave(route)
         if task.status == BLOCKED:
             self.waiting[task.id] = None
+            if task.id in self._rows:
+                route.group = group_key(route.requirements, self._rows[task.id].above)
         else:
             self.waiting.pop(task.id, None)
 
