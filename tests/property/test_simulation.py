@@ -12,7 +12,7 @@ from tests.simulation.variants import VARIANTS, broken
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 20
-WITHIN = 40
+WITHIN = 60
 """Seeds in which every mistake must be found; the slowest needs thirty-seven."""
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from fleetd.core import filters, outcome, routed, runs
-from fleetd.core.breaker import BreakerKey, BreakerRules
+from fleetd.core.breaker import Breaker, BreakerKey, BreakerRules
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger
 from fleetd.core.limits import Gate, Gates
@@ -21,9 +21,7 @@ from fleetd.engine.due import DueWindow
 from fleetd.engine.engine import Engine
 from fleetd.engine.half_open import Probes
 from fleetd.engine.pulse import Pulse
-from fleetd.engine.route_ring import Kept
 from fleetd.engine.route_timers import RouteTimers
-from fleetd.engine.router import Router
 from fleetd.engine.session import Session
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import Sweeper
@@ -207,15 +205,6 @@ def _routes_kept_on_rollback() -> list[Patch]:
     return [(RouteBook, "rollback", RouteBook.commit)]
 
 
-def _groups_forgotten_on_rollback() -> list[Patch]:
-    """A look that is not written forgets the groups that it emptied."""
-
-    def nobody_waits(self: RouteBook, key: int) -> None:
-        self.groups.pop(key, None)
-
-    return [(RouteBook, "nobody_waits", nobody_waits)]
-
-
 def _blocked_tasks_forgotten() -> list[Patch]:
     """Nobody looks at what waits for an instance."""
 
@@ -228,7 +217,7 @@ def _blocked_tasks_forgotten() -> list[Patch]:
 def _breakers_stay_open() -> list[Patch]:
     """A breaker that opened is not watched."""
 
-    def watch(self: RouteTimers, key: BreakerKey, retry_at: int) -> None:
+    def watch(self: RouteTimers, breaker: Breaker) -> None:
         return None
 
     return [(RouteTimers, "_watch", watch)]
@@ -276,17 +265,6 @@ def _probe_left_behind() -> list[Patch]:
     return [(RouteBook, "_keep", keep)]
 
 
-def _routes_outlive_the_ring() -> list[Patch]:
-    """A route that was forgotten while it was reported is counted all the same."""
-    original = Router._enter
-
-    def enter(self: Router, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
-        kept.gone = False
-        return original(self, kept, instance_id, must=must)
-
-    return [(Router, "_enter", enter)]
-
-
 def _given_up_forgotten() -> list[Patch]:
     """A run does not remember where it was."""
 
@@ -331,14 +309,12 @@ VARIANTS: dict[str, Callable[[], list[Patch]]] = {
         _load_kept,
         _room_ignored,
         _routes_kept_on_rollback,
-        _groups_forgotten_on_rollback,
         _blocked_tasks_forgotten,
         _breakers_stay_open,
         _breaker_not_written,
         _open_breakers_ignored,
         _probes_for_everybody,
         _probe_left_behind,
-        _routes_outlive_the_ring,
         _given_up_forgotten,
         _blocked_runs_burnt,
     )
