@@ -13,7 +13,7 @@ from fleetd.core.event import EventFilter
 from fleetd.core.event import EventType as E
 from fleetd.core.gating import SetLimits
 from fleetd.core.instance import Condition, InstanceState, Kind
-from fleetd.core.interventions import Update
+from fleetd.core.interventions import Retry, Update
 from fleetd.core.limits import GateKey
 from fleetd.core.outcome import Failure
 from fleetd.core.registration import PutInstances, RemoveInstance
@@ -350,6 +350,8 @@ async def test_too_small_a_context_asks_for_a_larger_one_and_ends_without(fleet)
     await agent.say(offer, WordKind.FAIL, code="CONTEXT_EXCEEDED")
     assert await fleet.status(task.id) is Status.FAILED
     assert not fleet.engine.routes.all_breakers()
+    await fleet.do(Retry(task.id, "with a shorter text"))
+    assert (await agent.take()).route.instance.id == "a:x"
 
 
 @pytest.mark.parametrize("code", ["POLICY", "BAD_REQUEST", "LOGIC_ERROR", "CANCELLED"])
