@@ -98,6 +98,11 @@ if [ "$mode" = check ]; then
     look "$$"
     [ "$group" = "$$" ] || refuse "commands get no process group of their own: a host needs the SSH server of OpenSSH"
     [ -z "$work_dir" ] || CDPATH= cd -- "$work_dir" 2> /dev/null || refuse "there is no such work_dir: $work_dir"
+    # Nothing of before the last start of the machine runs any more.
+    for other in "$markers"/*@*; do
+        { read -r its_group its_born its_boot < "$other"; } 2> /dev/null || continue
+        [ "$its_boot" = "$boot" ] || rm -f "$other"
+    done
     say ok
     exit 0
 fi

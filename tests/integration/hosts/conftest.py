@@ -42,7 +42,12 @@ async def ssh(sshd: Sshd, way: Way, tmp_path: Path) -> AsyncIterator[Place]:
     known.write_text(sshd.known_hosts(way.port))
 
     def make(**more) -> Runner:
-        fields = {"port": way.port, "user": sshd.user, "key_file": str(sshd.key_file), "known_hosts": str(known)}
+        fields = {
+            "port": way.port,
+            "user": sshd.user,
+            "key_file": str(sshd.key_file),
+            "known_hosts": str(known),
+        }
         fields |= more.pop("fields", {})
         options = {"environ": {"HOME": str(tmp_path)}, "clock": SystemClock(), "grace": 2_000}
         host = Host("build-1", "127.0.0.1", **fields)

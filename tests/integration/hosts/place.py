@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -46,7 +45,7 @@ class Place:
     @property
     def markers(self) -> list[str]:
         folder = self.folder / "markers"
-        return sorted(os.listdir(folder)) if folder.exists() else []
+        return sorted(each.name for each in folder.iterdir()) if folder.exists() else []
 
     @property
     def overlapped(self) -> bool:
@@ -87,3 +86,9 @@ def is_alive(pid: int) -> bool:
     except OSError:
         return False
     return status.rpartition(")")[2].split()[0] not in {"Z", "X"}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others go on until a condition holds that nobody tells of."""
+    while not condition():  # noqa: ASYNC110 - see above
+        await asyncio.sleep(0)

@@ -51,10 +51,7 @@ class Sshd:
     async def start(self) -> None:
         program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
         assert program, "these tests need an SSH server: apt-get install openssh-server"
-        if os.geteuid() == 0:
-            # Started by root it wants this empty directory, which otherwise the service of the system makes at each boot.
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folders()
         await keygen(self.folder / "host_key")
         await keygen(self.key_file)
         shutil.copy(self.key_file.with_suffix(".pub"), self.folder / "authorized_keys")
@@ -63,7 +60,13 @@ class Sshd:
         lines = "\n".join(self._settings)
         config.write_text(CONFIG.format(port=self.port, folder=self.folder) + lines + "\n")
         self._process = await asyncio.create_subprocess_exec(
-            program, "-D", "-e", "-f", str(config), stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+            program,
+            "-D",
+            "-e",
+            "-f",
+            str(config),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
         assert self._process.stderr is not None
         said = []
@@ -72,6 +75,12 @@ class Sshd:
                 said.append(line.decode())
                 assert line, f"sshd did not start: {''.join(said)}"
         self._reader = asyncio.ensure_future(self._process.stderr.read())
+
+    def _make_folders(self) -> None:
+        if os.geteuid() == 0:
+            # Started by root it wants this empty directory, which otherwise the service of the system makes at each boot.
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     async def stop(self) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -131,7 +140,9 @@ class Way:
 
 async def keygen(path: Path) -> None:
     """Make a key pair without a passphrase."""
-    process = await asyncio.create_subprocess_exec("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path))
+    process = await asyncio.create_subprocess_exec(
+        "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)
+    )
     assert await process.wait() == 0
 
 

@@ -1,7 +1,6 @@
 """What holds for commands on this machine and over SSH alike (spec M5, M5a)."""
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from fleetd.core.host import HostAgent, with_prompt
 from fleetd.errors import InvalidArgument, LeaseLost
 from fleetd.hosts.runner import ELEMENT_BYTES, NotStarted, RunSpec
-from tests.integration.hosts.place import LIMIT, end_of, first_line, is_alive
+from tests.integration.hosts.place import LIMIT, end_of, first_line, is_alive, until
 
 NASTY = {
     "quotes": b"it's \"quoted\" 'twice' '\\'' \"",
@@ -23,7 +22,12 @@ NASTY = {
     "empty": b"",
     "options": b"-rf",
 }
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 SHOW = "import os, sys; sys.stdout.buffer.write(os.fsencode(sys.argv[1]) + b'|' + sys.stdin.buffer.read())"
+
+
+def owned() -> bool:
+    return Path("/tmp/owned").exists()
 
 
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
@@ -34,7 +38,7 @@ async def test_m5a_the_text_of_a_task_arrives_as_it_is_and_is_never_executed(pla
     output, ended = await place.run(*argv, stdin=stdin)
     assert output == (text + b"|" if prompt == "argv" else b"-|" + text)
     assert ended.exit_code == 0
-    assert not os.path.exists("/tmp/owned")
+    assert not owned()
 
 
 async def test_m5a_a_mebibyte_of_text_goes_through_standard_input(place):
@@ -43,11 +47,15 @@ async def test_m5a_a_mebibyte_of_text_goes_through_standard_input(place):
     assert (output == text, ended.exit_code) == (True, 0)
 
 
-async def test_m5a_an_argument_may_be_as_long_as_linux_allows_and_a_longer_one_is_refused_with_the_way_out(place):
+async def test_m5a_an_argument_may_be_as_long_as_linux_allows_and_a_longer_one_is_refused_with_the_way_out(
+    place,
+):
     text = b"'x\xff\n" * (ELEMENT_BYTES // 4)
     output, _ = await place.run(sys.executable, "-c", SHOW, text)
     assert output == text + b"|"
-    with pytest.raises(InvalidArgument, match=r"argv\[1\]: must have at most 131,071 bytes, .* go to standard input"):
+    with pytest.raises(
+        InvalidArgument, match=r"argv\[1\]: must have at most 131,071 bytes, .* go to standard input"
+    ):
         await place.run("echo", b"x" * (ELEMENT_BYTES + 1))
 
 
@@ -83,7 +91,9 @@ async def test_fields_that_cannot_be_used_are_all_named(place):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("task_id", ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "*", "a@1", "-x", "x" * 201, "ä"])
+@pytest.mark.parametrize(
+    "task_id", ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "*", "a@1", "-x", "x" * 201, "ä"]
+)
 async def test_a_task_id_that_is_no_safe_file_name_is_refused(place, task_id):
     with pytest.raises(InvalidArgument, match="task_id: must be a safe file name"):
         await place.runner.start(RunSpec(task_id, 1, ("true",)))
@@ -130,8 +140,7 @@ async def test_a_command_waits_for_a_slow_reader(place):
     command = await place.runner.start(RunSpec("task-1", 1, (sys.executable, "-c", write)))
     first, lines = await first_line(command)
     async with asyncio.timeout(LIMIT):
-        while not command._paused:
-            await asyncio.sleep(0)
+        await until(lambda: command._paused)
         assert is_alive(int(first))
         rest = [line async for line in lines]
     assert [int(line[:7]) for line in rest] == list(range(10_000))
@@ -228,9 +237,8 @@ async def test_the_program_that_detects_overlaps_does(place):
 async def test_a_marker_of_a_group_that_is_gone_harms_nobody(place):
     """Its number may be another's by now: who leads the group, and when it was born, tell them apart."""
     stranger = await asyncio.create_subprocess_exec("sleep", "1000", start_new_session=True)
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     (place.folder / "markers").mkdir()
-    (place.folder / "markers" / "task-1@1").write_text(f"{stranger.pid} 12 {boot}\n")
+    (place.folder / "markers" / "task-1@1").write_text(f"{stranger.pid} 12 {BOOT}\n")
     (place.folder / "markers" / "task-1@2").write_text(f"{stranger.pid} 12 another-boot\n")
     (place.folder / "markers" / "task-1@3").write_text("")
     try:
@@ -270,8 +278,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(place):
     await first_line(older)
     starting = asyncio.ensure_future(place.another(grace=20_000).start(place.alone(2)))
     async with asyncio.timeout(LIMIT):
-        while "task-1@2" not in place.markers:
-            await asyncio.sleep(0)
+        await until(lambda: "task-1@2" in place.markers)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
