@@ -14,6 +14,7 @@ from fleetd.hosts import wrapper
 from fleetd.hosts.runner import RunSpec, checked
 
 SHELLS = [shell for shell in ("dash", "bash", "busybox") if shutil.which(shell)]
+LOGIN_SHELLS = [shell for shell in ("sh", "bash", "zsh", "fish", "csh", "tcsh") if shutil.which(shell)]
 
 
 def test_m5a_the_line_for_the_shell_is_always_the_same_and_means_the_same_to_every_shell():
@@ -57,6 +58,27 @@ async def test_every_byte_arrives_in_every_shell(shell, tmp_path):
     assert rest == text + b"|\n||"
     assert process.returncode == 0
     assert not list((tmp_path / "markers").iterdir())
+
+
+@pytest.mark.parametrize("login_shell", LOGIN_SHELLS)
+async def test_m5a_a_login_shell_that_is_no_posix_shell_runs_the_same_script(login_shell, tmp_path):
+    text = b"\\'; touch owned; '\n!! $(touch owned)"
+    run = RunSpec("task-1", 7, ("/usr/bin/printf", "%s", text))
+    process = await asyncio.create_subprocess_exec(
+        login_shell,
+        "-c",
+        wrapper.COMMAND,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+        cwd=tmp_path,
+    )
+    preamble = wrapper.to_run(run, checked(run), "markers", 0)
+    output, _ = await process.communicate(preamble.data)
+    answer, _, rest = output.partition(b"\n")
+    assert preamble.answer(answer) == ("started", str(process.pid))
+    assert rest == text
+    assert [each.name for each in tmp_path.iterdir()] == ["markers"]
 
 
 async def test_a_script_that_does_not_lead_its_group_refuses_to_run_anything(tmp_path):
