@@ -276,12 +276,16 @@ async def test_a_start_that_is_cancelled_leaves_nothing(place):
     stubborn = "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause()"
     older = await place.runner.start(RunSpec("task-1", 1, (sys.executable, "-c", stubborn)))
     await first_line(older)
-    starting = asyncio.ensure_future(place.another(grace=20_000).start(place.alone(2)))
+    impatient = place.another(grace=20_000)
+    starting = asyncio.ensure_future(impatient.start(place.alone(2)))
     async with asyncio.timeout(LIMIT):
         await until(lambda: "task-1@2" in place.markers)
+    group = int((place.folder / "markers" / "task-1@2").read_text().split()[0])
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+    await impatient.close()
+    assert not is_alive(group)
     third = await place.another(grace=100).start(place.alone(3))
     await first_line(third)
     assert not place.overlapped
