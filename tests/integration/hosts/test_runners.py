@@ -141,7 +141,11 @@ async def test_a_command_waits_for_a_slow_reader(place):
     first, lines = await first_line(command)
     async with asyncio.timeout(LIMIT):
         await until(lambda: command._paused)
+        await end_of(
+            await place.runner.start(RunSpec("task-2", 1, ("true",)))
+        )  # time in which all could have come
         assert is_alive(int(first))
+        assert command._held < 1_000_000
         rest = [line async for line in lines]
     assert [int(line[:7]) for line in rest] == list(range(10_000))
     assert (await end_of(command)).exit_code == 0
