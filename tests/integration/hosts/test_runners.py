@@ -23,6 +23,7 @@ NASTY = {
     "options": b"-rf",
 }
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+NAMES = ["PATH", "IFS", "marker", "task", "epoch", "count", "status", "grace", "nonce", "value"]
 SHOW = "import os, sys; sys.stdout.buffer.write(os.fsencode(sys.argv[1]) + b'|' + sys.stdin.buffer.read())"
 
 
@@ -74,6 +75,18 @@ async def test_variables_and_the_directory_are_those_of_the_run(place):
         sys.executable, "-c", show, env={"FLEET_X": "it's $HOME\n`two`"}, work_dir=str(folder)
     )
     assert output.decode() == f"it's $HOME\n`two`|{folder}\n"
+
+
+async def test_variables_change_nothing_for_the_script_around_the_command(place):
+    """M5: not with the names of its own variables, and not by taking its programs away."""
+    program = place.folder / "bin" / "show"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nimport os\nprint(*[os.environ[n] for n in {NAMES}])\n")
+    program.chmod(0o755)
+    env = dict.fromkeys(NAMES, "/x") | {"PATH": str(program.parent)}
+    output, ended = await place.run("show", env=env)
+    assert (output.split(), ended.exit_code) == ([env[name].encode() for name in NAMES], 0)
+    assert place.markers == []
 
 
 async def test_a_directory_that_is_not_there_is_named(place):
