@@ -253,6 +253,7 @@ class Ledger:
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
         self.blocked_beyond: set[int] = set()
+        self.queued_beyond: dict[int, int] = {}
         self.next_seq = 1
         self.greeted: dict[str, None] = {}
         self.changed_agents: dict[str, Agent] = {}
@@ -306,10 +307,13 @@ class Ledger:
         waiting = [t for t in self._tasks.values() if t.blocked == group and t.status is Status.BLOCKED]
         return sorted(waiting, key=lambda task: task.place)
 
-    def queued_in(self, lane: int, after: int) -> list[Task]:
-        """Return the loaded tasks that hold a place of a lane beyond `after`, in order."""
-        waiting = [t for t in self._tasks.values() if t.queued and t.lane == lane and t.place > after]
-        return sorted(waiting, key=lambda task: task.place)
+    def queued(self) -> dict[int, list[Task]]:
+        """Return the loaded tasks that hold a place, by lane, in order. Up to `queued_beyond` a lane was read without a gap."""
+        waiting: dict[int, list[Task]] = {}
+        for task in self._tasks.values():
+            if task.queued:
+                waiting.setdefault(task.lane, []).append(task)
+        return {lane: sorted(tasks, key=lambda task: task.place) for lane, tasks in waiting.items()}
 
     def agent(self, agent_id: str) -> Agent | None:
         """Return the agent's row to read; use `change_agent` to write."""

@@ -139,6 +139,12 @@ def _load(ledger: Ledger, keys: Keys) -> Script[None]:
     if keys.blocked:
         read = Counter(task.blocked for task in loaded.tasks)
         ledger.blocked_beyond.update(key for key, most in keys.blocked if read[key] >= most)
+    if keys.heads:
+        queued = ledger.queued()
+        for lane, after, most in keys.heads:
+            found = [task.place for task in queued.get(lane, ()) if task.place > after]
+            if len(found) >= most:
+                ledger.queued_beyond[lane] = found[most - 1]
     ledger.runs.update(loaded.runs)
     for seq, spec in loaded.specs.items():
         ledger.specs.setdefault(seq, spec)
