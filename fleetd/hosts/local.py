@@ -49,7 +49,7 @@ class LocalRunner:
         self._work_dir = work_dir
         self._grace = grace
         self._timeout = timeout
-        self._running: set[tuple[str, int]] = set()
+        self._running: dict[tuple[str, int], Running] = {}
         self._closed = False
 
     async def start(self, run: RunSpec) -> Running:
@@ -67,13 +67,13 @@ class LocalRunner:
                 await command.started()
         except BaseException as error:
             # Nobody will ever hold this command.
-            _kill(command, group)
+            await _abandon(command, group)
             if isinstance(error, TimeoutError):
                 raise Unreachable(Problem.TIMEOUT, "localhost: the script did not answer in time") from None
             raise
         key = (run.task_id, run.lease_epoch)
-        self._running.add(key)
-        command.finished.add_done_callback(lambda _: self._running.discard(key))
+        self._running[key] = command
+        command.finished.add_done_callback(lambda _: self._running.pop(key))
         command.limit(run.timeout, self._grace)
         return command
 
@@ -93,8 +93,10 @@ class LocalRunner:
 
     async def close(self) -> None:
         self._closed = True
-        ends = [self.end(*key, self._grace) for key in tuple(self._running)]
+        running = dict(self._running)
+        ends = [self.end(*key, self._grace) for key in running]
         await asyncio.gather(*ends, return_exceptions=True)
+        await asyncio.gather(*(command.abandoned() for command in running.values()))
 
     async def _ask(self, preamble: wrapper.Preamble, timeout: int) -> None:
         """Let the script do something other than run a command."""
@@ -105,7 +107,7 @@ class LocalRunner:
         except TimeoutError:
             raise Unreachable(Problem.TIMEOUT, "localhost: the script did not answer in time") from None
         finally:
-            _kill(command, group)
+            await _abandon(command, group)
         if answer.word == "refused":
             raise NotStarted(f"localhost: {answer.rest}")
 
@@ -127,7 +129,7 @@ class LocalRunner:
             # There may be a process by now, and then it can be ended.
             with suppress(OSError):
                 transport, _ = await starting
-                _kill(pipes.command, transport.get_pid())
+                await _abandon(pipes.command, transport.get_pid())
             raise
         except OSError as error:
             raise NotStarted(f"localhost: the shell cannot be started: {error}") from None
@@ -178,8 +180,10 @@ async def _left_alone(grace: int) -> None:
     """What runs no command ends by itself."""
 
 
-def _kill(command: Running, group: int) -> None:
+async def _abandon(command: Running, group: int) -> None:
+    """Kill a script that nobody waits for any more, and let go of its pipes."""
     # A number whose process has ended may soon be another's.
     if not command.done:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+    await command.abandoned()

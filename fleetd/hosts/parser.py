@@ -224,7 +224,7 @@ def _object(line: bytes) -> dict[str, object] | None:
 def _said(found: Mapping[str, object]) -> Said:
     progress, message, step_id = found.get("progress"), found.get("message"), found.get("step_id", "")
     return Said(
-        progress=min(max(float(progress), 0.0), 100.0) if isinstance(progress, int | float) else None,
+        progress=float(min(max(progress, 0), 100)) if isinstance(progress, int | float) else None,
         message=message if isinstance(message, str) else None,
         checkpoint=_data(found["checkpoint"]) if "checkpoint" in found else None,
         step_id=str(step_id),

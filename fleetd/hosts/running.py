@@ -121,6 +121,11 @@ class Running:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(milliseconds / 1_000, self._time_is_over, grace)
 
+    async def abandoned(self) -> Ended:
+        """Wait for the end with nobody reading the rest of the output."""
+        self._discard()
+        return await asyncio.shield(self.finished)
+
     @property
     def done(self) -> bool:
         return self._ended is not None

@@ -148,7 +148,7 @@ class SshRunner:
 
     async def _ask(self, preamble: wrapper.Preamble, timeout: int, *, drop: bool = False) -> None:
         """Let the script do something other than run a command; `drop` a connection over which no answer comes."""
-        command, channel = await self._open(preamble, b"", _left_alone)
+        command, channel = await self._open(preamble, b"", _left_alone, drop=drop)
         try:
             async with asyncio.timeout(timeout / 1_000):
                 answer = await command.answer()
@@ -161,16 +161,19 @@ class SshRunner:
         if answer.word == "refused":
             raise NotStarted(f"{self._where}: {answer.rest}")
 
-    async def _open(self, preamble: wrapper.Preamble, stdin: bytes, kill: Kill) -> tuple[Running, _Channel]:
+    async def _open(
+        self, preamble: wrapper.Preamble, stdin: bytes, kill: Kill, *, drop: bool = False
+    ) -> tuple[Running, _Channel]:
         """Start the script in a session of its own and send it all it will read."""
         while True:
             link = await self._link()
             channel = _Channel(link, preamble, self._where, kill)
             link.channels.add(channel)
             try:
-                session, _ = await link.connection.create_session(
-                    channel.itself, command=wrapper.COMMAND, encoding=None
-                )
+                async with asyncio.timeout(self._timeout / 1_000):
+                    session, _ = await link.connection.create_session(
+                        channel.itself, command=wrapper.COMMAND, encoding=None
+                    )
             except asyncssh.ChannelOpenError as error:
                 link.leave(channel)
                 if not link.channels:
@@ -180,6 +183,12 @@ class SshRunner:
                 # It allows fewer sessions than others; the next connection takes this one.
                 link.room = len(link.channels)
                 continue
+            except TimeoutError:
+                channel.close()
+                link.leave(channel)
+                if drop:
+                    link.connection.abort()
+                raise Unreachable(Problem.TIMEOUT, f"{self._where}: no session was opened in time") from None
             except (asyncssh.Error, OSError) as error:
                 link.leave(channel)
                 raise Unreachable(
@@ -282,13 +291,13 @@ class SshRunner:
             return ()
         try:
             return [asyncssh.read_private_key(path)]
-        except asyncssh.KeyEncryptionError:
-            # Its owner may have told the agent.
-            if self._environ.get("SSH_AUTH_SOCK"):
-                return ()
-            text = f"{path} has a passphrase: load it into an SSH agent, or use a key without one"
         except (OSError, asyncssh.KeyImportError) as error:
             text = f"the key file {path} cannot be used: {error}"
+            if _has_passphrase(path):
+                # Its owner may have told the agent.
+                if self._environ.get("SSH_AUTH_SOCK"):
+                    return ()
+                text = f"{path} has a passphrase: load it into an SSH agent, or use a key without one"
         raise Unreachable(Problem.AUTH, f"{self._where}: {text}")
 
 
@@ -389,6 +398,17 @@ class _Channel(asyncssh.SSHClientSession[bytes]):
     def close(self) -> None:
         if self._channel is not None:
             self._channel.close()
+
+
+def _has_passphrase(path: str) -> bool:
+    """Tell whether a key file that cannot be read is encrypted: then a wrong passphrase is what is wrong."""
+    try:
+        asyncssh.read_private_key(path, "-")
+    except asyncssh.KeyEncryptionError:
+        return True
+    except (OSError, asyncssh.KeyImportError):
+        return False
+    return False
 
 
 async def _left_alone(grace: int) -> None:

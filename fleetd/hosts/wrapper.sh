@@ -57,7 +57,8 @@ gone_within() {
 
 # End the group of the marker file $1: TERM, then KILL after $2 tenths of a second.
 end_marked() {
-    read -r its_group its_born its_boot < "$1" 2> /dev/null || return 0
+    # One that says nothing is the work of a full disk.
+    { read -r its_group its_born its_boot < "$1"; } 2> /dev/null || its_boot=none
     # A number that was given to another process since means that the group is gone: while it has members nobody gets its number.
     if [ "$its_boot" = "$boot" ] && { ! look "$its_group" || [ "$born" = "$its_born" ]; }; then
         kill -s TERM -- "-$its_group" 2> /dev/null
@@ -97,6 +98,11 @@ if [ "$mode" = check ]; then
     look "$$"
     [ "$group" = "$$" ] || refuse "commands get no process group of their own: a host needs the SSH server of OpenSSH"
     [ -z "$work_dir" ] || CDPATH= cd -- "$work_dir" 2> /dev/null || refuse "there is no such work_dir: $work_dir"
+    # Nothing of before the last start of the machine runs any more.
+    for other in "$markers"/*@*; do
+        { read -r its_group its_born its_boot < "$other"; } 2> /dev/null || continue
+        [ "$its_boot" = "$boot" ] || rm -f "$other"
+    done
     say ok
     exit 0
 fi
@@ -128,27 +134,33 @@ look "$$"
 [ -z "$work_dir" ] || CDPATH= cd -- "$work_dir" 2> /dev/null || refuse "there is no such work_dir: $work_dir"
 
 # A link appears whole or not at all, and fails when there is one.
-echo "$$ $born $boot" > "$markers/.$task@$epoch.$$" && ln "$markers/.$task@$epoch.$$" "$marker" 2> /dev/null
-linked=$?
-rm -f "$markers/.$task@$epoch.$$"
-if [ "$linked" != 0 ]; then
+draft=$markers/.$task@$epoch.$$
+linked=false
+echo "$$ $born $boot" > "$draft" && ln "$draft" "$marker" 2> /dev/null && linked=true
+rm -f "$draft"
+for other in "$markers/$task"@*; do
+    its_epoch=${other##*@}
+    [ -e "$other" ] && [ "$its_epoch" -gt "$epoch" ] || continue
+    $linked && rm -f "$marker"
+    say stale "$its_epoch"
+    exit 75
+done
+if ! $linked; then
     [ -e "$marker" ] || refuse "the marker cannot be written: $marker"
     say stale "$epoch"
     exit 75
 fi
-for other in "$markers/$task"@*; do
-    its_epoch=${other##*@}
-    [ "$its_epoch" -gt "$epoch" ] || continue
-    rm -f "$marker"
-    say stale "$its_epoch"
-    exit 75
-done
 for other in "$markers/$task"@*; do
     [ "$other" != "$marker" ] && [ -e "$other" ] || continue
     if ! end_marked "$other" "$grace"; then
         rm -f "$marker"
         refuse "process group $its_group of lease ${other##*@} does not end"
     fi
+done
+# Whoever was ended in the middle could not take its draft along.
+for other in "$markers/.$task"@*; do
+    its_epoch=${other##*@}
+    [ "${its_epoch%.*}" = "*" ] || [ "${its_epoch%.*}" -gt "$epoch" ] || rm -f "$other"
 done
 
 say started "$$"
