@@ -91,6 +91,12 @@ def test_sql_is_known_to_the_store_only(imports):
     assert elsewhere <= {"fleetd.cli"}
 
 
+def test_the_library_for_ssh_is_known_to_one_module_only(imports):
+    # It is an extra: everything else must import without it.
+    assert set(importers(imports, {"asyncssh"})) == {"fleetd.hosts.ssh"}
+    assert {module for module in imports if "fleetd.hosts.ssh" in imports[module]} == {"fleetd.hosts.opening"}
+
+
 def test_a_module_has_one_noun():
     lengths = {path: len(path.read_text().splitlines()) for path in HOUSE.rglob("*.py")}
     assert {path: lines for path, lines in lengths.items() if lines > LONGEST_MODULE} == {}
