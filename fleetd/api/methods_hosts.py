@@ -8,7 +8,7 @@ from fleetd.api.calls import Call
 from fleetd.api.convert_audits import named
 from fleetd.api.convert_hosts import STATES, host_in, status_out
 from fleetd.api.limits import Limits
-from fleetd.api.methods_tasks import ITEM_FIELDS, REASON
+from fleetd.api.methods_tasks import REASON
 from fleetd.api.pages import fitting, make_token, page_size, read_token
 from fleetd.api.validate import Fields
 from fleetd.core.audit import Audited
@@ -18,8 +18,12 @@ from fleetd.core.hosting import PutHosts, RemoveHost, SetHostState
 from fleetd.engine.engine import Engine
 from fleetd.errors import InvalidArgument
 
-PROBLEM = 1_000
-"""Characters of what is bad about one host."""
+PROBLEM, ITEM_FIELDS = 1_000, 16
+"""Characters of what is bad about one host, and bad fields that are named: a thousand bad hosts must still be answered in one message."""
+
+
+SHOWN = 200
+"""Characters of what would be right for one field."""
 
 
 class HostMethods:
@@ -43,7 +47,7 @@ class HostMethods:
             except InvalidArgument as error:
                 result.error = error.message[:PROBLEM]
                 for path, right in error.fields[:ITEM_FIELDS]:
-                    result.fields.add(field=path, description=right[:PROBLEM])
+                    result.fields.add(field=path, description=right[:SHOWN])
             else:
                 good[host.id] = host
         if good:
