@@ -1,9 +1,9 @@
 """
 The composition root: builds every room from the configuration, in order, and takes it down again.
 
-Start: lock, store, recovery, files of instances, address, signal handlers, READY. Stop: drain (no new work, results still taken), end the
-streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips the waiting. SIGHUP: read the
-files of instances again.
+Start: lock, store, recovery, files of instances and hosts, address, signal handlers, READY. Stop: drain (no new work, results still taken), end what
+runs on hosts, end the streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips the waiting. SIGHUP:
+read the files again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +28,8 @@ from fleetd.bridges.webhook import Webhook, WebhookOptions
 from fleetd.clock import Clock, SystemClock
 from fleetd.config import Config, ConfigError, alert_address
 from fleetd.core.breaker import BreakerRules
+from fleetd.core.host import Host
+from fleetd.core.modes import Prefer
 from fleetd.core.probing import ProbeRules
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import RetryPolicy
@@ -35,6 +37,12 @@ from fleetd.engine.engine import Engine, Log
 from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.retention import RetentionOptions, keep_sweeping
 from fleetd.engine.route_ring import RouterOptions
+from fleetd.errors import WrongState
+from fleetd.host_file import HostFile
+from fleetd.hosts.absent import AbsentRunner
+from fleetd.hosts.manager import HostManager, HostOptions
+from fleetd.hosts.opening import runner_for
+from fleetd.hosts.runner import Runner
 from fleetd.instance_files import InstanceFiles
 from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present
@@ -106,19 +114,22 @@ class _Daemon:
             providers=config.router.providers_file,
             failover=config.router.failover_file,
         )
+        self._host_file = HostFile(self._engine, log, config.hosts.file)
+        self._hosts: asyncio.Task[None] | None = None
         self._alerts = webhook_options(config)
         self._version = metadata.version("fleetd")
 
     async def run(self) -> int:
         began = self._clock.now()
         # As soon as there is somebody to take it: by itself it would end the process.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._files.ask)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_again)
         try:
             await self._store.open()
             await self._engine.recover()
-            reading = await self._files.read()
+            reading, hosts = await self._files.read(), await self._host_file.read()
             failure = self._engine.start()
             await self._files.take(reading)
+            await self._host_file.take(hosts)
             server = self._server()
             address = await server.start()
             try:
@@ -128,6 +139,10 @@ class _Daemon:
         finally:
             await self._engine.stop()
             await self._store.close()
+
+    def _read_again(self) -> None:
+        self._files.ask()
+        self._host_file.ask()
 
     def _server(self) -> RpcServer:
         config = self._config
@@ -142,6 +157,7 @@ class _Daemon:
         parts: dict[str, Part] = {
             "retention": partial(keep_sweeping, engine, retention(self._config), log),
             "files": self._files.keep_reading,
+            "host file": self._host_file.keep_reading,
             "probes": partial(probe_instances, engine, probe_options(self._config), log),
         }
         if self._alerts is not None:
@@ -166,11 +182,17 @@ class _Daemon:
             generation=self._engine.generation,
             pending=sum(lane.count for lane in self._engine.lane_book.lanes()),
             instances=len(self._engine.routes.outside.registry),
+            hosts=len(self._engine.hosts.present),
             milliseconds=self._clock.now() - began,
         )
+        hosts = host_manager(self._engine, self._config, os.environ, self._log)
+        self._hosts = asyncio.create_task(kept("hosts", hosts.run, self._log), name="hosts")
         beside = [
-            asyncio.create_task(kept(name, part, self._log), name=name)
-            for name, part in self._parts().items()
+            self._hosts,
+            *(
+                asyncio.create_task(kept(name, part, self._log), name=name)
+                for name, part in self._parts().items()
+            ),
         ]
         try:
             return await self._until_told(server, failure)
@@ -210,10 +232,18 @@ class _Daemon:
         for future in both:
             future.cancel()
         await asyncio.gather(*both, return_exceptions=True)
+        drained = await self._leave_hosts() or drained
         self._engine.sessions.end_all("DRAINING", "the daemon is stopping", RECONNECT_AFTER)
         await server.stop(0 if forced else config.grace)
         self._log.info("stopped", drained=drained, forced=forced, leases=self._engine.live_leases)
         return exit_codes.OK if drained or forced else exit_codes.DRAIN_TIMEOUT
+
+    async def _leave_hosts(self) -> bool:
+        """End what still runs on hosts, and hand it back; tell whether nobody holds a lease then."""
+        if self._hosts is not None:
+            self._hosts.cancel()
+            await asyncio.gather(self._hosts, return_exceptions=True)
+        return not self._engine.live_leases
 
 
 async def kept(name: str, part: Part, log: Log, pause: float = AGAIN) -> None:
@@ -237,6 +267,28 @@ async def probe_instances(engine: Engine, options: ProbeOptions, log: Log) -> No
         clock=engine.clock,
         log=log,
     )
+
+
+def host_manager(engine: Engine, config: Config, environ: Mapping[str, str], log: Log) -> HostManager:
+    """Return what runs tasks on the hosts of an engine, from the configuration."""
+    given = config.hosts
+
+    def runner(host: Host) -> Runner:
+        try:
+            return runner_for(
+                host,
+                markers=given.markers,
+                here=config.data.dir,
+                environ=environ,
+                clock=engine.clock,
+                grace=given.grace,
+            )
+        except WrongState as error:
+            log.error("host_unusable", host=host.id, message=error.message)  # noqa: TRY400 - for operators
+            return AbsentRunner(error.message)
+
+    options = HostOptions(given.check_every, given.failures_to_offline, given.grace)
+    return HostManager(engine, options, runner, log)
 
 
 def alert_hook(engine: Engine, options: WebhookOptions, log: Log) -> Webhook:
@@ -280,6 +332,8 @@ def rules(config: Config) -> Rules:
         auto_replay_after=config.dead_letters.auto_replay_after,
         auto_replay_max=config.dead_letters.auto_replay_max,
         router=router_rules(config),
+        prefer=Prefer(config.modes.prefer),
+        undecided_for=config.modes.undecided_for,
     )
 
 

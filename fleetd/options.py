@@ -108,6 +108,13 @@ def file_name(value: str) -> str:
     return value
 
 
+def directory_name(value: str) -> str:
+    """Return the name of a directory on some machine unchanged. Raises ValueError."""
+    if not value or not value.isprintable() or ".." in value.split("/"):
+        raise ValueError("should name a directory, without control characters and without ..")
+    return value
+
+
 def web_address(value: str) -> str:
     """Return an http or https URL unchanged; empty means none. Raises ValueError."""
     try:
@@ -151,6 +158,7 @@ Ratio = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
 Directory = Annotated[Path, BeforeValidator(directory)]
 Address = Annotated[str, AfterValidator(address)]
 FileName = Annotated[str, AfterValidator(file_name)]
+DirectoryName = Annotated[str, AfterValidator(directory_name)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
 Template = Annotated[str, AfterValidator(template)]
 
@@ -324,6 +332,33 @@ class Probes(Section):
     )
 
 
+class Hosts(Section):
+    file: FileName = Field(
+        default="",
+        description="JSON file of hosts, on which the daemon runs tasks itself; empty = none. Read again on SIGHUP.",
+    )
+    check_every: Duration = Field(default=30 * SECOND, description="Between two checks of one host.")
+    failures_to_offline: Count = Field(
+        default=2, description="Checks in a row that fail, until a host is OFFLINE."
+    )
+    grace: Grace = Field(default=10 * SECOND, description="Between TERM and KILL for a run that shall end.")
+    markers: DirectoryName = Field(
+        default=".fleetd/runs",
+        description="Directory on the host that tells what runs there; a relative one lies below the home, for localhost below data.dir.",
+    )
+
+
+class Modes(Section):
+    prefer: Literal["host", "agent", "least_loaded"] = Field(
+        default="host",
+        description="Who gets a task that a free host and a waiting agent could both take: host, agent or least_loaded.",
+    )
+    undecided_for: Grace = Field(
+        default=30 * SECOND,
+        description="How long a task whose mode nobody named waits for a host before it is left to agents; 0s = not at all.",
+    )
+
+
 class Alerts(Section):
     url: WebAddress = Field(default="", description="Where alerts are posted; empty = nowhere.")
     url_file: FileName = Field(
@@ -389,6 +424,8 @@ class Config(Section):
     dead_letters: DeadLetters = DeadLetters()
     router: Router = Router()
     probes: Probes = Probes()
+    hosts: Hosts = Hosts()
+    modes: Modes = Modes()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
     drain: Drain = Drain()

@@ -7,6 +7,7 @@ The seat is an agent in every respect, heartbeats included, that happens to live
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -111,10 +112,10 @@ class HostSeat:
             return error.retry_after
         self._session = session
         self.set_online(online=self._online)
-        try:
-            return await self._serve(session)
-        finally:
-            self._session = None
+        # Kept when this is cancelled: what runs is handed back in it.
+        wait = await self._serve(session)
+        self._session = None
+        return wait
 
     async def _serve(self, session: Session) -> int:
         clock = self._engine.clock
@@ -257,7 +258,8 @@ class HostSeat:
             )
 
     async def _hand_back(self) -> None:
-        """End what runs, and give its leases back."""
+        """End what runs, and give its leases back unburnt; then nobody sits here any more."""
+        self.set_online(online=False)
         runs = list(self._runs.values())
         for run in runs:
             if run.order is Order.NONE:
@@ -269,6 +271,10 @@ class HostSeat:
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(FleetError):
+                await self._engine.sessions.goodbye(session, "the host gets no work any more")
 
     def _ceiling(self) -> int:
         return self._agent.max_concurrency if self._online else 0

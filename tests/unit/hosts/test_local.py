@@ -26,7 +26,7 @@ async def test_m5_localhost_gets_a_local_runner_with_its_directory(tmp_path):
     folder = tmp_path / "work"
     folder.mkdir()
     host = Host("here", "localhost", work_dir=str(folder))
-    runner = runner_for(host, markers=tmp_path / "markers", environ=os.environ, clock=SystemClock())
+    runner = runner_for(host, markers="markers", here=tmp_path, environ=os.environ, clock=SystemClock())
     assert (await runner.check()).ok
     command = await runner.start(RunSpec("task-1", 1, ("pwd",)))
     assert [line async for line in command.lines()] == [f"{folder}\n".encode()]

@@ -14,7 +14,9 @@ from fleetd.hosts.ssh import SshRunner
 
 
 def opened(hostname: str):
-    return runner_for(Host("build-1", hostname), markers=Path("/nowhere"), environ={}, clock=SystemClock())
+    return runner_for(
+        Host("build-1", hostname), markers="runs", here=Path("/nowhere"), environ={}, clock=SystemClock()
+    )
 
 
 def test_m5_localhost_is_this_machine_and_every_other_name_is_reached_by_ssh():
