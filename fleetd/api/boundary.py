@@ -73,11 +73,6 @@ class Boundary:
         )
 
 
-def not_served(name: str) -> Problem:
-    """Return what is told of a method that this version does not serve."""
-    return Problem(Code.UNIMPLEMENTED, "NOT_IMPLEMENTED", f"{name} is not served by this version")
-
-
 def too_large(size: int, limit: int) -> Problem:
     """Return what is told in place of an answer that is too large."""
     message = f"the answer has {size:,} bytes, more than {limit:,}: ask for less at once"

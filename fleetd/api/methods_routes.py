@@ -139,18 +139,17 @@ class RouteMethods:
         held = PIN
         if request.HasField("expires_after"):
             held = milliseconds(request.expires_after, "expires_after", fields, SECOND, LONGEST_PIN)
-        meant = await self._meant(request, fields)
+        target = _one_id(request, fields)
         engine = self._engine
+        # The line stands even when there is no such route.
+        await engine.execute(Audited(Nothing(), call.actor, "OverrideRoute", target, reason))
+        meant = await self._meant(request, fields)
         until = engine.clock.wall() + held
         if meant.kept is not None:
-            kept, target = meant.kept, meant.kept.plan.plan_id
-            await engine.execute(Audited(Nothing(), call.actor, "OverrideRoute", target, reason))
-            pinned = engine.router.pin(kept, instance, until, force=request.force, plan_version=version)
-            return plan_out(pinned.plan)
+            kept, forced = meant.kept, request.force
+            return plan_out(engine.router.pin(kept, instance, until, force=forced, plan_version=version).plan)
         act = PinTask(meant.task_id, instance, until, call.actor, request.force, version)
-        return plan_out(
-            (await self._steer(Audited(act, call.actor, "OverrideRoute", meant.task_id, reason))).plan
-        )
+        return plan_out((await self._steer(act)).plan)
 
     async def report_outcome(self, request: pb.ReportOutcomeRequest, call: Call) -> pb.ReportOutcomeResponse:
         response = pb.ReportOutcomeResponse()
@@ -296,7 +295,7 @@ class RouteMethods:
         advice = await engine.execute(ReportRoute(failure))
         return advice
 
-    async def _steer(self, act: VerifyTask | RerouteTask | Audited) -> _Changed:
+    async def _steer(self, act: VerifyTask | RerouteTask | PinTask) -> _Changed:
         """Change the route of a task."""
         steered: Steered = await self._engine.execute(act)
         task = steered.task
@@ -313,18 +312,11 @@ class RouteMethods:
 
         The plan of a task has the id of the task. A name may be both, that of a task without a route and that of a route somebody asked for on its behalf.
         """
-        plan_id = fields.text("plan_id", request.plan_id, WORD)
-        task_id = fields.text("task_id", request.task_id, WORD)
-        if plan_id and task_id:
-            fields.refuse("task_id", "must not be given together with plan_id")
-        elif not (plan_id or task_id):
-            fields.refuse("task_id", "is required unless plan_id is given")
-        fields.check()
-        if plan_id:
-            kept = self._by_id(plan_id)
+        name, task_id = _one_id(request, fields), request.task_id
+        if not task_id:
+            kept = self._by_id(name)
             if kept is not None:
                 return _Meant(kept, "")
-        name = plan_id or task_id
         row = (await self._engine.store.get_tasks([name])).get(name)
         if row is not None and row.task.route is not None:
             return _Meant(None, name)
@@ -345,6 +337,18 @@ class RouteMethods:
         if not 0 < number <= self._limits.batch:
             right = f"must have 1 to {self._limits.batch:,} entries, not {number:,}"
             raise InvalidArgument([("items", right)])
+
+
+def _one_id(request: Named, fields: Fields) -> str:
+    """Return the one id by which a request names a route. Raises InvalidArgument when any field of the request is bad."""
+    plan_id = fields.text("plan_id", request.plan_id, WORD)
+    task_id = fields.text("task_id", request.task_id, WORD)
+    if plan_id and task_id:
+        fields.refuse("task_id", "must not be given together with plan_id")
+    elif not (plan_id or task_id):
+        fields.refuse("task_id", "is required unless plan_id is given")
+    fields.check()
+    return plan_id or task_id
 
 
 def _changed(routed: Routed) -> _Changed:

@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from fleetd.api.boundary import Boundary, not_served, too_large
+from fleetd.api.boundary import Boundary, too_large
 from fleetd.api.calls import Call
 from fleetd.api.errors import Code
 from fleetd.api.table import Method
@@ -41,6 +41,8 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
     """Return the handler of a unary method: bytes in, at most `limit` bytes out."""
     name = f"{method.service}/{method.name}"
     serve, engine, running = method.serve, calls.engine, calls.running
+    if serve is None:
+        raise TypeError(f"{name} is a stream")
 
     async def handle(data: bytes, context: Context) -> bytes:
         began = perf_counter()
@@ -52,18 +54,15 @@ def unary(calls: Calls, method: Method, limit: int) -> Handler:
         if task is not None:
             running.add(task)
         try:
-            if serve is None:
-                problem = not_served(name)
+            try:
+                method.admit(engine.state)
+                answer: bytes = (await serve(method.read(data), call)).SerializeToString()
+            except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
+                problem = calls.problem(error, name, request_id)
             else:
-                try:
-                    method.admit(engine.state)
-                    answer: bytes = (await serve(method.read(data), call)).SerializeToString()
-                except Exception as error:  # noqa: BLE001 - the boundary: every error becomes a status
-                    problem = calls.problem(error, name, request_id)
-                else:
-                    if len(answer) <= limit:
-                        return answer
-                    problem = too_large(len(answer), limit)
+                if len(answer) <= limit:
+                    return answer
+                problem = too_large(len(answer), limit)
             code, reason = problem.code, problem.reason
         except asyncio.CancelledError:
             late = call.deadline is not None and engine.clock.now() >= call.deadline

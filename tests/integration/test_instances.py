@@ -12,8 +12,9 @@ from typing import Any
 import grpc
 import pytest
 
-from fleet.v1 import dispatcher_pb2, event_pb2
+from fleet.v1 import dispatcher_pb2, event_pb2, instance_pb2, router_pb2
 from fleet.v1.dispatcher_pb2_grpc import DispatcherStub
+from fleet.v1.router_pb2_grpc import RouterStub
 from fleetd import exit_codes
 from fleetd.core.instance import Condition, Instance, InstanceState
 from fleetd.store.sqlite import SqliteStore
@@ -241,28 +242,49 @@ async def test_a_missing_credential_is_seen_at_once_and_when_it_comes(make, tmp_
     assert b"s3cr3t" not in (daemon.data_dir / "fleetd.db").read_bytes()
 
 
-async def test_a_webhook_hears_of_dead_letters_above_the_threshold(make, tmp_path):
-    """F8: from a daemon whose configuration names only a file with the address, which is in no log."""
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A chat's server, whose address holds a token."""
     receiver = Receiver()
     server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-    address = tmp_path / "address"
-    port = server.sockets[0].getsockname()[1]
-    address.write_text(f"http://127.0.0.1:{port}/bot123:t0ken/sendMessage\n")
-    daemon = make(f"alerts.url_file={address}", "alerts.dead_letters_above=1", "tasks.max_attempts=1")
-    try:
-        await daemon.start()
-        async with grpc.aio.insecure_channel(daemon.address) as channel:
-            stub = DispatcherStub(channel)
-            for _ in range(2):
-                request = dispatcher_pb2.SubmitTaskRequest(title="t")
-                request.schedule_to_start.FromMilliseconds(1)
-                await stub.SubmitTask(request)
-            await receiver.until(1)
-        text = json.loads(receiver.bodies[0])["text"]
-        assert text.startswith("fleetd: dead_letters dead letters ABOVE (more than 1 dead letter)")
-        await daemon.logged("alert_sent")
-        assert await daemon.stop() == exit_codes.OK
-        assert "t0ken" not in str(daemon.log)
-    finally:
-        server.close()
-        await server.wait_closed()
+    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/bot123:t0ken/sendMessage"
+    yield receiver
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_webhook_hears_of_a_breaker_that_an_operator_opens_and_resets(make, tmp_path, receiver):
+    """F8: the address stands in a file and in no log."""
+    file, address = tmp_path / "providers.json", tmp_path / "address"
+    write(file, {"id": "a"})
+    address.write_text(receiver.url + "\n")
+    daemon = make(f"router.providers_file={file}", f"alerts.url_file={address}")
+    await daemon.start()
+    async with grpc.aio.insecure_channel(daemon.address) as channel:
+        stub = RouterStub(channel)
+        about = {"kind": instance_pb2.BREAKER_KIND_PROVIDER, "name": "p", "reason": "maintenance"}
+        await stub.ForceBreaker(router_pb2.ForceBreakerRequest(**about))
+        await receiver.until(1)
+        await stub.ResetBreakers(router_pb2.ResetBreakersRequest(**about))
+        await receiver.until(2)
+    texts = [json.loads(body)["text"] for body in receiver.bodies]
+    assert texts[0].startswith("fleetd: provider_breaker p OPEN (forced open: maintenance) at 20")
+    assert texts[1].startswith("fleetd: provider_breaker p CLOSED")
+    await daemon.logged("alert_sent", 2)
+    assert await daemon.stop() == exit_codes.OK
+    assert "t0ken" not in str(daemon.log)
+
+
+async def test_a_webhook_hears_of_dead_letters_above_the_threshold(make, receiver):
+    """F8."""
+    daemon = make(f"alerts.url={receiver.url}", "alerts.dead_letters_above=1")
+    await daemon.start()
+    async with grpc.aio.insecure_channel(daemon.address) as channel:
+        stub = DispatcherStub(channel)
+        for _ in range(2):
+            request = dispatcher_pb2.SubmitTaskRequest(title="t")
+            request.schedule_to_start.FromMilliseconds(1)
+            await stub.SubmitTask(request)
+        await receiver.until(1)
+    text = json.loads(receiver.bodies[0])["text"]
+    assert text.startswith("fleetd: dead_letters dead letters ABOVE (more than 1 dead letter)")

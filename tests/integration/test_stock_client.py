@@ -65,10 +65,16 @@ async def test_a_bad_request_names_every_bad_field(daemon):
         assert field in answer
 
 
-async def test_the_router_is_listed_and_answers_unimplemented(daemon):
-    """S1."""
-    answer = await buf(daemon, "-d", "{}", f"http://{daemon.address}/fleet.v1.Router/RouteTask")
-    assert "unimplemented" in answer
+async def test_plain_json_adds_an_instance_and_routes_to_it(daemon):
+    """S1, R4."""
+    url = f"http://{daemon.address}/fleet.v1.Router"
+    data = '{"instances": [{"id": "ollama:qwen3-coder", "tags": ["coding"], "ctx": 32768}]}'
+    results = json.loads(await buf(daemon, "-d", data, f"{url}/UpsertInstances"))["results"]
+    assert results == [{"id": "ollama:qwen3-coder"}]
+    data = '{"title": "Fix the parser", "requirements": {"needs": ["coding"]}}'
+    answer = json.loads(await buf(daemon, "-d", data, f"{url}/RouteTask"))
+    assert answer["selected"] == "ollama:qwen3-coder"
+    assert answer["plan"]["summary"] == "1/1 instances"
 
 
 async def test_the_standard_health_service_answers_for_each_service(daemon):

@@ -129,12 +129,20 @@ async def test_an_answer_above_the_limit_asks_for_less(wires):
     assert details["ErrorInfo"].reason == "ANSWER_TOO_LARGE"
 
 
-async def test_the_router_is_not_served_yet(wire):
-    """S1."""
-    call = RouterStub(wire.channel).RouteTask(router_pb2.RouteTaskRequest(task_id="x"))
+async def test_the_router_is_served_like_the_others(wire):
+    """S1, R4."""
+    router = RouterStub(wire.channel)
+    await router.UpsertInstances(router_pb2.UpsertInstancesRequest(instances=[{"id": "ollama:qwen3"}]))
+    answer = await router.RouteTask(router_pb2.RouteTaskRequest(task_id="x"))
+    assert (answer.selected, answer.plan.task_id) == ("ollama:qwen3", "x")
+    call = router.RouteTask(router_pb2.RouteTaskRequest(requirements={"model": "qwen"}))
     code, _, details = await refused(call)
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert details["ErrorInfo"].reason == "NOT_IMPLEMENTED"
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    (violation,) = details["BadRequest"].field_violations
+    assert violation.field == "requirements.model"
+    assert "nearest name is qwen3" in violation.description
+    code, _, details = await refused(router.GetRoutePlan(router_pb2.GetRoutePlanRequest(plan_id="none")))
+    assert (code, details["ErrorInfo"].reason) == (grpc.StatusCode.NOT_FOUND, "PLAN_NOT_FOUND")
 
 
 async def test_every_call_writes_one_line(wire):

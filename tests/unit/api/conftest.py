@@ -7,6 +7,7 @@ import pytest
 from fleetd.api.limits import Limits
 from fleetd.core.settings import RouterRules, Rules
 from tests.unit.api.port import Port
+from tests.unit.api.routed import CLOUD, LOCAL, SECOND
 
 
 @pytest.fixture
@@ -28,3 +29,10 @@ async def ports() -> AsyncIterator[Callable[[Limits], Awaitable[Port]]]:
 async def port(ports: Callable[[Limits], Awaitable[Port]]) -> Port:
     """The methods with the limits as they are."""
     return await ports(Limits())
+
+
+@pytest.fixture
+async def fleet(port: Port) -> Port:
+    """The methods with three instances, which a task that needs coding tries in their order."""
+    await port.instances(LOCAL, SECOND, CLOUD)
+    return port

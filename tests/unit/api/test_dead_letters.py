@@ -181,7 +181,7 @@ async def test_a_bad_filter_names_its_fields(port):
         with pytest.raises(InvalidArgument) as caught:
             await port(name, filter=bad)
         assert [path for path, _ in caught.value.fields] == paths
-    assert "ATTEMPTS_EXHAUSTED, TASK_TIMEOUT, POISON" in str(caught.value)
+    assert "ATTEMPTS_EXHAUSTED, PROVIDERS_EXHAUSTED, TASK_TIMEOUT, POISON" in str(caught.value)
 
 
 async def test_a_replayed_task_has_fresh_attempts_and_its_replays_are_counted(port):

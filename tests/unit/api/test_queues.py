@@ -163,14 +163,27 @@ ACTS = {
     "DrainAgent": (AGENT, "agent-1"),
     "UndrainAgent": (AGENT, "agent-1"),
     "DrainAgents": ({"id_pattern": "agent-*"}, 'id_pattern: "agent-*"'),
+    "OverrideRoute": ({"plan_id": "none", "instance": "a:1"}, "none"),
+    "UpsertInstances": ({"instances": [{"id": "a:1"}, {"id": "a:2"}]}, "a:1, a:2"),
+    "RemoveInstance": ({"id": "a:1"}, "a:1"),
+    "SetInstanceState": ({"id": "a:1", "state": 2}, "a:1"),
+    "ImportCatalogue": ({"format": 3, "data": b'[{"name": "a"}]'}, "CATALOGUE_FORMAT_FAILOVER: 1 instances"),
+    "ResetBreakers": ({"kind": 2, "name": "a:1"}, "instance:a:1"),
+    "ForceBreaker": ({"kind": 1, "name": "a"}, "provider:a"),
 }
 """Every act of an operator: a request, and the target its audit line names."""
-WITHOUT_REASON = {"UpdateTask", "UnregisterAgent", "UpdateAgentCapabilities"}
+WITHOUT_REASON = {
+    "UpdateTask",
+    "UnregisterAgent",
+    "UpdateAgentCapabilities",
+    "UpsertInstances",
+    "ImportCatalogue",
+}
 
 
 def test_the_acts_of_operators_are_all_here(port):
     """F5."""
-    reads = ("Get", "List", "Wait", "Watch", "Explain", "Submit", "Route")
+    reads = ("Get", "List", "Wait", "Watch", "Explain", "Submit", "Route", "Verify", "Reroute", "Report")
     acts = {
         name
         for name, method in port.methods.items()
@@ -189,7 +202,9 @@ async def test_every_act_of_an_operator_leaves_its_line_even_when_it_is_refused(
             await port(name, **fields, **({"reason": reason} if reason else {}), call=Call(actor="ada"))
         await port("RegisterAgent", agent={"agent_id": "agent-1"})
     lines = (await port("ListAudits")).lines
-    written = f"weight=2: {reason}" if name == "SetQueueLimits" else reason
+    written = {"SetQueueLimits": f"weight=2: {reason}", "SetInstanceState": f"READY: {reason}"}.get(
+        name, reason
+    )
     assert [(line.actor, line.action, line.target, line.reason) for line in lines] == [
         ("ada", name, target, written)
     ] * 2
@@ -216,7 +231,9 @@ async def test_a_line_of_the_audit_log_says_what_was_set(port, fields, reason):
     assert line.reason == reason
 
 
-@pytest.mark.parametrize("name", ["CancelTasks", "ReplayDeadLetters", "DiscardDeadLetters", "DrainAgents"])
+@pytest.mark.parametrize(
+    "name", ["CancelTasks", "ReplayDeadLetters", "DiscardDeadLetters", "DrainAgents", "ImportCatalogue"]
+)
 async def test_only_counting_is_no_act(port, name):
     """F5."""
     await port(name, **ACTS[name][0], dry_run=True)

@@ -6,10 +6,11 @@ import pytest
 from google.protobuf.struct_pb2 import Value
 
 from fleet.v1 import dispatcher_pb2 as pb
-from fleet.v1 import task_pb2
+from fleet.v1 import route_pb2, task_pb2
 from fleetd.api.convert_payloads import payload_out
 from fleetd.api.convert_submissions import submission, update
 from fleetd.api.limits import Limits
+from fleetd.core.route import LatencyClass, Requirements
 from fleetd.core.task import Mode, Payload, Priority, RetryPolicy
 from fleetd.errors import InvalidArgument
 
@@ -270,9 +271,10 @@ def test_every_field_but_the_key_changes_the_hash():
         {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"},
         {"exclusive": True},
         {"agent_id": "x"},
+        {"route": {}},
+        {"route": {"needs": ["general"]}},
     ]
-    # Refused whatever it is: see the test below.
-    named = {field.name for field in pb.SubmitTaskRequest.DESCRIPTOR.fields} - {"idempotency_key", "route"}
+    named = {field.name for field in pb.SubmitTaskRequest.DESCRIPTOR.fields} - {"idempotency_key"}
     assert {name for other in others for name in other} == named
     hashes = [convert(**{**base, **other}).body_hash for other in [{}, *others]]
     assert len(set(hashes)) == len(hashes)
@@ -312,7 +314,44 @@ def test_an_update_without_a_mask_is_refused():
         update(pb.UpdateTaskRequest(task_id="t"), Limits())
 
 
-def test_route_requirements_are_refused_by_name_while_nothing_routes():
-    """R13: a task that asks for a route must not run without one."""
-    assert refused(route={"needs": ["coding"]}) == ["route"]
-    assert refused(route={}) == ["route"]
+def test_a_key_of_a_task_without_a_route_means_the_same_body_as_before_there_were_routes():
+    """T4, R13."""
+    item = convert(title="work", idempotency_key="key")
+    assert item.body_hash.hex() == "a2416dd7d4020abd8574a4c18c7c0184"
+
+
+def test_a_task_without_a_route_has_none_and_an_empty_one_is_read_from_the_text():
+    """R13, R2."""
+    assert convert(title="Write pytest tests").route is None
+    read = convert(title="Write pytest tests", description="for the api", route={}).route
+    assert read == Requirements(("coding", "backend", "testing"))
+    given = convert(
+        title="Write pytest tests",
+        route={
+            "needs": ["Code", "coding", "x"],
+            "prefer": ["LOCAL", "fast"],
+            "min_ctx": 9,
+            "latency_class": route_pb2.LATENCY_CLASS_BATCH,
+            "required": ["big_ctx"],
+            "model": " gpt-4o ",
+        },
+    ).route
+    assert given == Requirements(
+        ("coding", "x"), ("local", "fast"), 9, LatencyClass.BATCH, ("long_ctx",), "gpt-4o"
+    )
+
+
+@pytest.mark.parametrize(
+    ("route", "paths"),
+    [
+        ({"needs": ["ok", ""]}, ["route.needs[1]"]),
+        ({"required": ["x"] * 65, "prefer": ["paid"]}, ["route.required", "route.prefer[0]"]),
+        (
+            {"min_ctx": -1, "latency_class": 7, "model": "x" * 257},
+            ["route.latency_class", "route.model", "route.min_ctx"],
+        ),
+    ],
+)
+def test_bad_requirements_of_a_task_name_their_fields(route, paths):
+    """R2, S3."""
+    assert refused(route=route) == paths

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleetd.api.table import ROUTER, SERVICES, Admission, Role
+from fleetd.api.table import SERVICES, Admission, Role
 from fleetd.errors import InvalidArgument, Unavailable
 
 STREAMS = {"Claim", "WatchEvents"}
@@ -14,10 +14,9 @@ def test_every_method_of_the_protos_has_a_line(port):
     assert set(port.methods) == named
 
 
-def test_every_unary_method_is_served_but_the_routers(port):
+def test_every_unary_method_is_served(port):
     """S1."""
-    unserved = {name for name, method in port.methods.items() if method.serve is None}
-    assert unserved == STREAMS | {method.name for method in SERVICES[ROUTER].methods}
+    assert {name for name, method in port.methods.items() if method.serve is None} == STREAMS
     assert {m.name for m in port.methods.values() if m.server_streaming} == STREAMS
 
 

@@ -5,6 +5,9 @@ import pytest
 from fleet.v1 import lease_pb2
 from fleetd.api.convert_leases import acks_out, leases_out, split, words_in
 from fleetd.api.limits import Limits
+from fleetd.core.instance import Instance
+from fleetd.core.outcome import Advice
+from fleetd.core.route import Step, StepKind
 from fleetd.core.task import Artifact, Payload, Spec, Task
 from fleetd.core.words import Ack, Result, Word, WordKind
 from fleetd.engine.outbox import Offer
@@ -31,6 +34,19 @@ def word(**said):
             {"output": Payload(b"o", "text/plain"), "artifacts": (Artifact("n", "u", 1),)},
         ),
         ({"fail": {"code": "C", "message": "m"}}, WordKind.FAIL, {"code": "C", "message": "m"}),
+        (
+            {
+                "instance_failed": {
+                    "instance": "a:b",
+                    "code": "503",
+                    "message": "m",
+                    "retry_after": {"seconds": 2},
+                }
+            },
+            WordKind.INSTANCE_FAILED,
+            {"instance": "a:b", "code": "503", "message": "m", "retry_after": 2_000},
+        ),
+        ({"instance_failed": {"code": "403"}}, WordKind.INSTANCE_FAILED, {"code": "AUTH"}),
     ],
 )
 def test_every_word_is_understood(said, kind, parts):
@@ -45,7 +61,13 @@ def test_every_word_is_understood(said, kind, parts):
         ({"task_id": "x" * 129, "start": {}}, "task_id"),
         ({"lease_epoch": 0, "start": {}}, "lease_epoch"),
         ({}, "word"),
-        ({"instance_failed": {"code": "503"}}, "instance_failed"),
+        ({"instance_failed": {}}, "instance_failed.code"),
+        ({"instance_failed": {"code": "x" * 129}}, "instance_failed.code"),
+        ({"instance_failed": {"code": "503", "instance": "x" * 257}}, "instance_failed.instance"),
+        (
+            {"instance_failed": {"code": "503", "retry_after": {"seconds": 86_401}}},
+            "instance_failed.retry_after",
+        ),
         ({"progress": {"percent": 101}}, "progress.percent"),
         ({"progress": {"message": "x" * 1_001}}, "progress.message"),
         ({"checkpoint": {"data": b"x" * ((1 << 20) + 1)}}, "checkpoint.data"),
@@ -74,6 +96,8 @@ def test_a_failure_is_heard_however_it_is_worded():
     """F4: a run that failed must not go on because its report was too long."""
     heard = word(fail={"code": "x" * 200, "message": "m" * 5_000})
     assert (heard.code, len(heard.message), heard.refusal) == ("AGENT_ERROR", 4_096, "")
+    heard = word(instance_failed={"code": "503", "message": "m" * 5_000})
+    assert (heard.code, len(heard.message), heard.refusal) == ("503", 4_096, "")
 
 
 def test_too_many_words_at_once_are_refused():
@@ -130,3 +154,14 @@ def test_acknowledgements_go_a_thousand_at_a_time_and_keep_their_order():
     assert [ack.report_id for m in messages for ack in m.acks.acks] == list(range(2_001))
     assert max(m.ByteSize() for m in messages) < Limits().delivery
     assert messages[0].acks.acks[0].message == refused.refusal
+
+
+def test_next_steps_fill_messages_that_a_client_reads():
+    """S7, R11: an instance may be as large as its definition."""
+    large = Instance("a:b", "a", tags=tuple(f"{n:0128}" for n in range(64)))
+    advice = Advice(Step(StepKind.RETRY_SAME, 1_000, "a:b"), None, large, 1)
+    acks = [Ack(n, "t", 1, Result.ACCEPTED, next=advice) for n in range(1_000)]
+    messages = list(acks_out(acks))
+    assert [ack.report_id for m in messages for ack in m.acks.acks] == list(range(1_000))
+    assert max(m.ByteSize() for m in messages) < Limits().delivery
+    assert messages[0].acks.acks[0].next.instance.tags == list(large.tags)

@@ -32,6 +32,10 @@ HOT = {
     "load.PARTS": (load.PARTS, [f"SEARCH {table} {BY_ROWID}=?)" for table in "sic"]),
     "transaction.UPDATE_TASK": (transaction.UPDATE_TASK, [f"SEARCH tasks {BY_ROWID}=?)"]),
     "transaction.UPDATE_SPEC": (transaction.UPDATE_SPEC, [f"SEARCH task_specs {BY_ROWID}=?)"]),
+    "transaction.FORGET_PLANS": (
+        transaction.FORGET_PLANS,
+        ["SEARCH plans USING PRIMARY KEY (task_seq=? AND version<?)"],
+    ),
     "transaction.FORGET_DUE": (transaction.FORGET_DUE, ["SEARCH due USING PRIMARY KEY (task_seq=?)"]),
     "transaction.FORGET_AGENT": (transaction.FORGET_AGENT, ["SEARCH agents USING INDEX"]),
     "transaction.FORGET_INSTANCE": (transaction.FORGET_INSTANCE, ["SEARCH instances USING INDEX"]),

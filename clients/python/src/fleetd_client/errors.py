@@ -191,9 +191,15 @@ def from_item(error: ItemError) -> FleetError:
 
 def from_route_item(error: RouteItemError) -> FleetError:
     """
-    The typed error of one refused item of a batch of the Router, which names only reason, message and field; a plain FleetError when
-    they do not tell the type: the same call made alone would.
+    The typed error of one refused item of a batch of the Router. Older daemons name only reason, message and field: then it is a plain FleetError when
+    those do not tell the type, as it is when nothing was done for want of room in the answer: the same call made alone tells.
     """
+    if error.reason == "ANSWER_FULL":
+        return FleetError(error.reason, error.message)
+    if error.code:
+        fields = [(error.field, error.message.removeprefix(f"{error.field}: "))] if error.field else []
+        retry_after = _seconds(error.retry_after) if error.HasField("retry_after") else None
+        return build(error.code, error.reason, error.message, {}, retry_after, fields)
     if error.field or error.reason == "FIELD_INVALID":
         text = error.message.removeprefix(f"{error.field}: ")
         fields = [(error.field, text)] if error.field else []

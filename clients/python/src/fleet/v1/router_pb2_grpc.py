@@ -180,7 +180,7 @@ class RouterServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetRoutePlan(self, request, context):
-        """The present plan and every earlier version. NOT_FOUND, reason PLAN_NOT_FOUND.
+        """The present plan and its earlier versions. NOT_FOUND, reason PLAN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
