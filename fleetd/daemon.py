@@ -25,9 +25,10 @@ from fleetd import exit_codes
 from fleetd.api.boundary import Boundary
 from fleetd.api.limits import Limits
 from fleetd.api.table import SERVICES, Method, method_table
+from fleetd.bridges.comments import CommentOptions, Comments
 from fleetd.bridges.webhook import Webhook, WebhookOptions
 from fleetd.clock import Clock, SystemClock
-from fleetd.config import Config, ConfigError, alert_address, webhook_secret
+from fleetd.config import Config, ConfigError, alert_address, comment_token, webhook_secret
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.issue import IssueRules
 from fleetd.core.probing import ProbeRules
@@ -114,6 +115,7 @@ class _Daemon:
             failover=config.router.failover_file,
         )
         self._alerts = webhook_options(config)
+        self._comments = comment_options(config)
         self._issues = issue_options(config, os.environ)
         self._web: WebServer | None = None
         self._version = metadata.version("fleetd")
@@ -179,6 +181,8 @@ class _Daemon:
         }
         if self._alerts is not None:
             parts["alerts"] = alert_hook(engine, self._alerts, log).run
+        if self._comments is not None:
+            parts["comments"] = Comments(self._comments, engine, log).run
         return parts
 
     async def _serve(
@@ -401,6 +405,12 @@ def issue_options(config: Config, environ: Mapping[str, str]) -> IssueOptions | 
     secret = webhook_secret(config, environ)
     hooks = config.webhooks
     return IssueOptions(secret, IssueRules(hooks.org, hooks.complete_on_merge)) if secret else None
+
+
+def comment_options(config: Config) -> CommentOptions | None:
+    """Return where results are posted as comments from the configuration; None when nowhere. Raises ConfigError."""
+    token = comment_token(config)
+    return CommentOptions(config.webhooks.comment_url, token) if token else None
 
 
 def limits(config: Config) -> Limits:

@@ -73,6 +73,16 @@ class Audit(NamedTuple):
     reason: str
 
 
+class Delivered(NamedTuple):
+    """A delivery of a webhook that was taken: the task it was about, and why it changed nothing ("" when it did)."""
+
+    source: str
+    id: str
+    task_id: str
+    ignored: str
+    at: int
+
+
 class TaskPlan(NamedTuple):
     """A version of a task's plan, without its trace."""
 
@@ -140,6 +150,7 @@ class Changes:
     plans: list[TaskPlan] = field(default_factory=list)
     instances: dict[str, Registered | None] = field(default_factory=dict)
     breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
+    deliveries: list[Delivered] = field(default_factory=list)
 
 
 class LeaseEnded(NamedTuple):
@@ -213,6 +224,7 @@ class Keys(NamedTuple):
     specs: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     blocked: tuple[tuple[int, int], ...] = ()
+    deliveries: tuple[tuple[str, str], ...] = ()
 
 
 class Ledger:
@@ -244,6 +256,7 @@ class Ledger:
         self.specs: dict[int, Spec] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
+        self.deliveries: dict[tuple[str, str], Delivered] = {}
         self.next_seq = 1
         self.greeted: dict[str, None] = {}
         self.changed_agents: dict[str, Agent] = {}
@@ -385,6 +398,11 @@ class Ledger:
         task.queued = False
         if self.entered.pop(task.seq, None) is None:
             self.left.append(task.lane)
+
+    def deliver(self, delivered: Delivered) -> None:
+        """Note that a delivery was taken."""
+        self.deliveries[delivered.source, delivered.id] = delivered
+        self.changes.deliveries.append(delivered)
 
     def event(self, task: Task, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of the task."""

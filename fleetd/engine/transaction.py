@@ -127,6 +127,7 @@ def _union(keys: Sequence[Keys]) -> Keys:
         specs=merge(one.specs for one in keys),
         checkpoints=merge(one.checkpoints for one in keys),
         blocked=merge(one.blocked for one in keys),
+        deliveries=merge(one.deliveries for one in keys),
     )
 
 
@@ -135,6 +136,8 @@ def _load(ledger: Ledger, keys: Keys) -> Script[None]:
     for task in loaded.tasks:
         ledger.adopt(task)
     ledger.runs.update(loaded.runs)
+    for delivered in loaded.deliveries:
+        ledger.deliveries.setdefault((delivered.source, delivered.id), delivered)
     for seq, spec in loaded.specs.items():
         ledger.specs.setdefault(seq, spec)
     for seq, checkpoint in loaded.checkpoints.items():

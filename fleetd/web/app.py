@@ -11,6 +11,7 @@ from fleetd.api.calls import Call
 from fleetd.api.errors import Code
 from fleetd.web.connect import Connect
 from fleetd.web.errors import Refused
+from fleetd.web.issues import IssueOptions, Issues
 from fleetd.web.port import Port
 from fleetd.web.probes import Probes
 
@@ -18,8 +19,8 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 """Every path answers all of them itself, so that a wrong one is told in the same form as any other error."""
 
 
-def application(port: Port, largest: int) -> Starlette:
-    """Return the application; `largest` bytes of an answer of a method."""
+def application(port: Port, largest: int, issues: IssueOptions | None = None) -> Starlette:
+    """Return the application; `largest` bytes of an answer of a method; without `issues` there are no webhooks."""
     connect, probes = Connect(port, largest), Probes(port.boundary.engine)
 
     async def unknown(request: Request) -> Response:
@@ -34,6 +35,7 @@ def application(port: Port, largest: int) -> Starlette:
         routes=[
             Route("/healthz", probes.alive, methods=["GET"]),
             Route("/readyz", probes.ready, methods=["GET"]),
+            Route("/webhooks/{source:str}", Issues(port, issues).serve, methods=METHODS),
             Route("/{service:str}/{method:str}", connect.serve, methods=METHODS),
             Route("/{path:path}", unknown, methods=METHODS),
         ]
