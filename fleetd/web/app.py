@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from fleetd.api.calls import Call
 from fleetd.api.errors import Code
+from fleetd.web.aliases import Aliases
 from fleetd.web.connect import Connect
 from fleetd.web.errors import Refused
 from fleetd.web.issues import IssueOptions, Issues
@@ -36,6 +37,7 @@ def application(port: Port, largest: int, issues: IssueOptions | None = None) ->
             Route("/healthz", probes.alive, methods=["GET"]),
             Route("/readyz", probes.ready, methods=["GET"]),
             Route("/webhooks/{source:str}", Issues(port, issues).serve, methods=METHODS),
+            *Aliases(port).routes(),
             Route("/{service:str}/{method:str}", connect.serve, methods=METHODS),
             Route("/{path:path}", unknown, methods=METHODS),
         ]

@@ -23,7 +23,7 @@ from fleetd.api.errors import Code
 from fleetd.api.table import Method
 from fleetd.errors import InvalidArgument, Unavailable
 from fleetd.web.errors import JSON, Refused, problem_response
-from fleetd.web.message_json import json_of, message_of, parse_object
+from fleetd.web.message_json import parse_object
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -129,10 +129,6 @@ class Port:
         """Return a unary method by its name alone: no two services share one."""
         return self._by_name[name]
 
-    def has(self, name: str) -> bool:
-        """Tell whether this daemon serves a method."""
-        return name in self._by_name and self._by_name[name].serve is not None
-
     async def call(self, request: Request, method: Method, message: Message, call: Call) -> Message:
         """Call a method for as long as its caller is there. Raises FleetError, ClientDisconnect."""
         engine = self.boundary.engine
@@ -145,12 +141,6 @@ class Port:
                 501, Code.UNIMPLEMENTED, "STREAM", f"{method.name} is a stream, which is served over gRPC"
             )
         return await self._while_there(request, serve(message, call))
-
-    async def ask(self, request: Request, call: Call, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Call a method with fields in JSON form; return its answer in JSON form. Raises FleetError, ClientDisconnect."""
-        method = self.method(name)
-        answer = await self.call(request, method, message_of(method.request, fields), call)
-        return await aside(answer.ByteSize(), json_of, answer)
 
     async def _while_there(self, request: Request, work: Awaitable[T]) -> T:
         working = asyncio.ensure_future(work)
