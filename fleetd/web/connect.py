@@ -11,7 +11,7 @@ from fleetd.api.calls import Call
 from fleetd.api.errors import Code
 from fleetd.api.table import Method
 from fleetd.errors import InvalidArgument
-from fleetd.web.errors import JSON, Refused, problem_response
+from fleetd.web.errors import JSON, STATUSES, Refused
 from fleetd.web.message_json import encoded, json_of, message_of, parse_object
 from fleetd.web.port import Port, aside, media_type, wrong_type
 
@@ -68,7 +68,8 @@ class Connect:
         answer = await self._port.call(request, method, message, call)
         size = answer.ByteSize()
         if size > self._largest:
-            return problem_response(too_large(size, self._largest))
+            problem = too_large(size, self._largest)
+            raise Refused(STATUSES[problem.code], problem.code, problem.reason, problem.message)
         return Response(await aside(size, _write, answer, kind), media_type=kind)
 
 
