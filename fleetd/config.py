@@ -288,7 +288,8 @@ def _is_json(template: str) -> bool:
 
 
 def _unknown(name: str, origin: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+    # Of equally near ones the first section's.
+    nearest = max(known, key=lambda one: difflib.SequenceMatcher(None, one, name).ratio())
     return f"{name} ({origin}): is not known; the nearest is {nearest}"
 
 
