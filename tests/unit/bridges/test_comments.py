@@ -120,7 +120,16 @@ def test_what_an_agent_said_does_not_leave_its_block():
 
     def said(data: bytes) -> str:
         return text(
-            task, Run(1, 1, "a", 1, Ending.COMPLETED, Status.COMPLETED, output=Payload(data, "text/plain"))
+            task,
+            Run(
+                task_seq=1,
+                lease_epoch=1,
+                agent_id="a",
+                attempt=1,
+                ending=Ending.COMPLETED,
+                status=Status.COMPLETED,
+                output=Payload(data, "text/plain"),
+            ),
         )
 
     assert said(b"a ```` b") == "Task `T` is completed.\n\n`````\na ```` b\n`````"

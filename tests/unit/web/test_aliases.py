@@ -48,6 +48,18 @@ async def test_an_undecided_task_is_dequeued_and_becomes_a_pulled_one(wire):
     assert await ok(wire, "POST", "/api/v1/tasks/dequeue", {"agent_id": "old-agent"}, 204) is None
 
 
+async def test_a_dequeue_takes_one_task_whatever_was_asked_for(wire):
+    """S4: its answer has room for one lease, and a second one would be lost."""
+    for _ in range(2):
+        await dispatched(wire)
+    assert (await ok(wire, "POST", "/agents/register", {"agent_id": "old-agent", "max_concurrency": 5}, 201))[
+        "spec"
+    ]
+    first = await dequeued(wire, max_tasks=5)
+    second = await dequeued(wire, max_tasks=5)
+    assert first["task_id"] != second["task_id"]
+
+
 @pytest.mark.parametrize(
     ("said", "status", "output"),
     [

@@ -210,6 +210,27 @@ async def test_a_body_that_comes_again_under_another_name_makes_no_second_task(w
     assert len(await wire.tasks()) == 1
 
 
+async def test_an_old_body_under_a_new_name_brings_no_task_back(wire):
+    """M6: not even one that asked to open the issue again."""
+    await opened(wire)
+    await wire.deliver("issues_closed")
+    second = (await wire.deliver("issues_reopened")).json()["task_id"]
+    await wire.deliver("issues_closed", payload={"issue": {"updated_at": "2026-05-12T21:00:00Z"}})
+    again = await wire.deliver("issues_reopened", delivery="under a new name")
+    assert again.json() == {"task_id": second, "ignored": "taken before"}
+    assert len(await wire.tasks()) == 2
+
+
+async def test_repeats_that_arrive_together_are_all_known(wire):
+    """M6: also when one transaction takes them."""
+    first = await wire.deliver("issues_opened", delivery="d-1")
+    await wire.deliver("issues_edited", delivery="d-2")
+    again = await asyncio.gather(
+        *(wire.deliver("issues_opened", delivery=name) for name in ("d-1", "d-2", "d-1"))
+    )
+    assert [response.json() for response in again] == [first.json()] * 3
+
+
 async def test_deliveries_are_remembered_over_a_restart(wires, tmp_path):
     """M6: durably, in the transaction that did what they asked for."""
     path = str(tmp_path / "fleetd.db")
@@ -412,6 +433,8 @@ async def test_a_merge_completes_a_running_task_when_that_is_wanted(wires):
     assert (await again(wire, task)).status == S("TASK_STATUS_RUNNING")
     await wire.deliver("pull_request_merged")
     assert (await again(wire, task)).status == S("TASK_STATUS_COMPLETED")
+    (order,) = (await wire.port("Heartbeat", agent_id="worker")).orders
+    assert (order.kind, order.task_id) == (agent_pb2.ORDER_KIND_DROP_TASK, task.id)
     ack = await wire.port.report(lease, "worker", progress={"percent": 50})
     assert ack.reason == "LEASE_LOST"
 

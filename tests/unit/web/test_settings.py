@@ -98,11 +98,11 @@ def test_what_an_issue_may_ask_for_is_what_a_submitter_may():
     from fleetd.api import limits, validate
 
     most = limits.Limits()
-    assert (issue.TITLE, issue.DESCRIPTION, issue.CAPABILITIES) == (
+    assert (
         most.title,
         most.description,
         most.capabilities,
-    )
+    ) == (issue.TITLE, issue.DESCRIPTION, issue.CAPABILITIES)
     assert (issue.CAPABILITY.pattern, issue.ORG.pattern) == (
         validate.CAPABILITY.pattern,
         validate.NAME.pattern,
