@@ -22,7 +22,6 @@ from fleetd.errors import FleetError, Unavailable
 AGENT = "agent:"
 PRIORITY = "priority:"
 CAPABILITY = re.compile(r"[A-Za-z0-9._\-/]+(:[A-Za-z0-9._\-/]+)*")
-ORG = re.compile(r"[A-Za-z0-9._\-:/@]{1,128}")
 LONGEST_WORD = 128
 TITLE, DESCRIPTION, URL = 500, 65_536, 1_000
 """Characters that are kept; what is longer ends with an ellipsis, for nobody is there to mend it."""
@@ -44,7 +43,7 @@ class IssueRules:
 
 
 class Place(NamedTuple):
-    """Where it happened: `source` is forgejo or gitea, `repo` is owner/name."""
+    """Where it happened: `source` is forgejo or gitea, `repo` is owner/name, of which the owner may be the name of an org."""
 
     source: str
     repo: str
@@ -59,7 +58,7 @@ class Place(NamedTuple):
 
     def org(self, rules: IssueRules) -> str:
         """Return the org of the tasks."""
-        return rules.org or (self.owner if ORG.fullmatch(self.owner) else "default")
+        return rules.org or self.owner
 
 
 class Outcome(NamedTuple):

@@ -24,27 +24,28 @@ from fleetd.web.port import Port, aside
 
 EXAMINED = 10_000
 """Tasks that a search for an issue's newest one may look at; the index leads to it at once."""
-PATIENCE = 4.0
-"""Seconds that an issue which is opened again waits for its old task to stop. Forges wait five for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class IssueOptions:
-    """The `secret` deliveries are signed with, and what they mean; `max_body` bytes of one."""
+    """
+    The `secret` deliveries are signed with, and what they mean; `max_body` bytes of one. An issue that is opened again waits `patience` milliseconds for
+    its old task to stop: forges wait five seconds for an answer.
+    """
 
     secret: bytes
     rules: IssueRules = field(default_factory=IssueRules)
     max_body: int = 1 << 20
+    patience: int = 4_000
 
 
 class Issues:
     """Takes deliveries; without options there are no such paths."""
 
-    def __init__(self, port: Port, options: IssueOptions | None, patience: float = PATIENCE) -> None:
+    def __init__(self, port: Port, options: IssueOptions | None) -> None:
         self._port = port
         self._engine: Engine = port.boundary.engine
         self._options = options
-        self._patience = patience
         self._new_id = ulids(self._engine.clock.wall)
 
     async def serve(self, request: Request) -> Response:
@@ -79,10 +80,10 @@ class Issues:
         delivery = deliveries.id_of(headers, digest)
         if isinstance(happened, Pull):
             return _answer(await self._pull(happened, delivery, options.rules))
-        return _answer(await self._issue(happened, delivery, digest, options.rules))
+        return _answer(await self._issue(happened, delivery, digest, options))
 
-    async def _issue(self, issue: Issue, delivery: str, digest: str, rules: IssueRules) -> Outcome:
-        place = issue.place
+    async def _issue(self, issue: Issue, delivery: str, digest: str, options: IssueOptions) -> Outcome:
+        place, rules = issue.place, options.rules
         newest = await self._newest(place.org(rules), place.ref(issue.number))
         command = TakeIssue(issue, rules, delivery, digest, self._new_id(), newest)
         watch = self._engine.feed.watch_tasks([newest]) if newest else None
@@ -92,7 +93,7 @@ class Issues:
             if watch is None or error.reason != "TASK_STOPPING":
                 raise
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(options.patience / 1_000):
                     await watch.next()
             outcome = await self._engine.execute(command)
         finally:

@@ -354,7 +354,7 @@ async def test_an_issue_that_is_opened_again_is_a_new_task_of_the_old_one(wire):
 
 async def test_opened_again_while_the_old_run_still_stops_waits_for_its_end(wires):
     """M6: one issue has one unfinished task."""
-    wire = await wires(patience=60.0)
+    wire = await wires(patience=60_000)
     old = await opened(wire)
     lease = await running(wire, old)
     await wire.deliver("issues_closed")
@@ -393,6 +393,7 @@ async def test_a_pull_request_is_noted_at_the_task_of_the_issue_it_closes(wire):
     url = "https://git.example.com/acme/parser/pulls/8"
     told = [(e.payload["pull_request"], e.payload["url"], e.payload["state"]) for e in events]
     assert told == [(8, url, "opened"), (8, url, "merged")]
+    assert [e.task_seq for e in events] == [2, 3], "the row of the task counts its events"
     edges = [(kind, detail) for kind, _, detail in await lineage(wire, task)]
     assert edges == [("pull_request", f"#8 opened {url}"), ("pull_request", f"#8 merged {url}")]
 

@@ -6,6 +6,7 @@ from fleetd import daemon
 from fleetd.bridges.comments import CommentOptions
 from fleetd.config import Config, ConfigError, comment_token, load, webhook_secret
 from fleetd.core import issue
+from fleetd.web import deliveries
 from fleetd.web.issues import IssueOptions
 from fleetd.web.port import PortOptions
 from fleetd.web.server import WebOptions
@@ -103,9 +104,9 @@ def test_what_an_issue_may_ask_for_is_what_a_submitter_may():
         most.description,
         most.capabilities,
     ) == (issue.TITLE, issue.DESCRIPTION, issue.CAPABILITIES)
-    assert (issue.CAPABILITY.pattern, issue.ORG.pattern) == (
-        validate.CAPABILITY.pattern,
-        validate.NAME.pattern,
-    )
+    assert issue.CAPABILITY.pattern == validate.CAPABILITY.pattern
+    for owner in ("A-z_0.9", "x" * 100):
+        assert deliveries.REPO.fullmatch(f"{owner}/x")
+        assert validate.NAME.fullmatch(owner)
     assert limits.METADATA_VALUE >= issue.URL
     assert validate.WORD == issue.LONGEST_WORD

@@ -50,13 +50,13 @@ class Wire:
         secret: bytes = SECRET,
         options: PortOptions | None = None,
         largest: int = LARGEST,
-        patience: float = 0.0,
+        patience: int = 0,
     ) -> None:
         self.port = port
         self.log = Log()
         table = {method.full_name: method for method in port.methods.values()}
         self.web = WebPort(Boundary(port.engine, self.log), table, options)
-        issues = IssueOptions(secret, rules or IssueRules()) if secret else None
+        issues = IssueOptions(secret, rules or IssueRules(), patience=patience) if secret else None
         self.app = application(self.web, largest, issues)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://fleet.example:8080"
