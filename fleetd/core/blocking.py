@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fleetd.core import routed
 from fleetd.core.breaker import BreakerState
@@ -11,66 +11,75 @@ from fleetd.core.filters import sift
 from fleetd.core.inquiry import Inquiry
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.masks import slots_of
-from fleetd.core.routebook import Group, RouteBook
+from fleetd.core.routebook import Group, RouteBook, ahead
 
 MORE = 1 << 30
 """Room of an instance without a limit."""
 
 
+class Opening(NamedTuple):
+    """Room for tasks of a group, and an instance that has some; `cut`: there may be more room than one look gives."""
+
+    group: int
+    room: int
+    instance: str
+    cut: bool
+
+
 @dataclass(slots=True)
 class Unblock:
     """
-    Let BLOCKED tasks go for which an instance has room again. Answer: True when there may be more to let go.
+    Let BLOCKED tasks of these groups go for which an instance has room again. Answer: the groups of which there may be more to let go.
 
     Tasks that need the same wait in one group: each group is asked once, and gives as many of its first tasks as its instances have room for, so that one
     free place does not wake a thousand.
     """
 
-    _openings: list[tuple[int, int, str]] = field(default_factory=list)
+    groups: tuple[int, ...]
+    _openings: list[Opening] = field(default_factory=list)
+    _unasked: tuple[int, ...] = ()
 
     def keys(self) -> Keys:
         return Keys()
 
     def more(self, ledger: Ledger) -> Keys | None:
-        self._openings = list(_openings(ledger.routes, ledger.now))
-        wanted = tuple((key, count) for key, count, _ in self._openings)
+        routes, self._openings, self._unasked = ledger.routes, [], ()
+        left = routes.rules.blocked_look
+        for number, key in enumerate(self.groups):
+            if left <= 0:
+                self._unasked = self.groups[number:]
+                break
+            group = routes.groups.get(key)
+            instance_id, room = _room(routes, group, ledger.now, left) if group is not None else ("", 0)
+            if room:
+                left -= room
+                self._openings.append(Opening(key, room, instance_id, cut=left <= 0))
+        wanted = tuple((each.group, each.room) for each in self._openings)
         return Keys(blocked=wanted) if wanted else None
 
-    def apply(self, ledger: Ledger) -> bool:
-        routes = ledger.routes
-        left = routes.rules.blocked_look
-        for key, count, instance_id in self._openings:
+    def apply(self, ledger: Ledger) -> tuple[int, ...]:
+        again: list[int] = []
+        for key, room, instance_id, cut in self._openings:
             found = 0
             for task in ledger.blocked_in(key):
                 routed.unblock(ledger, task, f"{instance_id} can take work")
                 found += 1
-            left -= found
-            if found < count:
-                # Nothing waits there any more: what is blocked later makes the group anew.
-                routes.groups.pop(key, None)
-        return left <= 0
-
-
-def _openings(routes: RouteBook, now: int) -> Iterator[tuple[int, int, str]]:
-    """Yield the groups for whose tasks there is room: the key, how many may go, and an instance."""
-    left = routes.rules.blocked_look
-    for key, group in list(routes.groups.items()):
-        if left <= 0:
-            return
-        instance_id, room = _room(routes, group, now, left)
-        if room:
-            left -= room
-            yield key, room, instance_id
+            if key not in ledger.blocked_beyond:
+                ledger.routes.forget_group(key)
+            elif cut or found < room:
+                # Others may wait behind those that were read: there is more room, or a command before this one took some.
+                again.append(key)
+        return (*again, *self._unasked)
 
 
 def _room(routes: RouteBook, group: Group, now: int, most: int) -> tuple[str, int]:
     """Return an instance that can take work of a group, and how many tasks its eligible instances have room for, at most `most`."""
-    plan = routes.inside.plan(group.requirements, now, plan_id="", fallbacks=0)
-    group.retry_at = plan.retry_at
+    plan = routes.inside.plan(group.requirements, now, plan_id="", fallbacks=0, above=group.above)
+    group.retry_at = ahead(plan.retry_at, now)
     if not plan.selected:
         return "", 0
     registry, load = routes.registry, routes.inside.load
-    inquiry = Inquiry(registry, group.requirements, now, load, routes.probes.held(now))
+    inquiry = Inquiry(registry, group.requirements, now, load, routes.probes.held(now), above=group.above)
     eligible, _ = sift(inquiry, registry.index.all)
     room = 0
     for slot in slots_of(eligible):
@@ -89,6 +98,7 @@ def _room(routes: RouteBook, group: Group, now: int, most: int) -> tuple[str, in
     return plan.selected, min(room, most)
 
 
-def next_look(routes: RouteBook, now: int) -> int:
-    """Return when a look may let something go although nothing changed, epoch ms; 0 when no time is known."""
-    return min((group.retry_at for group in routes.groups.values() if group.retry_at > now), default=0)
+def next_look(routes: RouteBook) -> int:
+    """Return when a look may let something go although nothing changed, epoch ms: a time that has passed and was not looked at, too; 0 when none is known."""
+    # A list: a transaction may be adding to the groups on its own thread.
+    return min((group.retry_at for group in list(routes.groups.values()) if group.retry_at), default=0)

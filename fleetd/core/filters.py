@@ -19,7 +19,7 @@ Parts = Sequence[tuple[int, str]]
 
 ELIGIBLE = (InstanceState.READY, InstanceState.DEGRADED)
 """States in which an instance gets work, the better one first."""
-IDLE = tuple(state for state in InstanceState if state not in ELIGIBLE)
+IDLE = tuple((state, state.name) for state in InstanceState if state not in ELIGIBLE)
 
 
 class Filter(NamedTuple):
@@ -51,7 +51,8 @@ def sift(inquiry: Inquiry, mask: int, filters: Sequence[Filter] = ()) -> tuple[i
 
 
 def _disabled(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.index.having("disabled", True), "disabled"),)
+    disabled = inquiry.index.having("disabled", True)
+    return ((disabled, "disabled"),) if disabled else ()
 
 
 def _saw_disabled(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -59,7 +60,8 @@ def _saw_disabled(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 
 def _locked(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.registry.conditions.locked, "no_credentials"),)
+    locked = inquiry.registry.conditions.locked
+    return ((locked, "no_credentials"),) if locked else ()
 
 
 def _saw_locked(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -76,7 +78,7 @@ def _saw_deprecated(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 def _idle(inquiry: Inquiry, mask: int) -> Parts:
     conditions = inquiry.registry.conditions
-    return [(part, state.name) for state in IDLE if (part := conditions.in_state(state))]
+    return [(part, name) for state, name in IDLE if (part := conditions.in_state(state))]
 
 
 def _saw_idle(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -137,7 +139,8 @@ def _saw_not_larger(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 
 def _full(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.load.full, "at max_inflight"),)
+    full = inquiry.load.full
+    return ((full, "at max_inflight"),) if full else ()
 
 
 def _saw_full(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:

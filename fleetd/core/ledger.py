@@ -257,6 +257,7 @@ class Ledger:
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
         self.deliveries: dict[tuple[str, str], Delivered] = {}
+        self.blocked_beyond: set[int] = set()
         self.next_seq = 1
         self.greeted: dict[str, None] = {}
         self.changed_agents: dict[str, Agent] = {}

@@ -26,6 +26,9 @@ class Load(Mapping[str, int]):
     def __getitem__(self, instance_id: str) -> int:
         return self._counts[instance_id]
 
+    def __contains__(self, instance_id: object) -> bool:
+        return instance_id in self._counts
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._counts)
 

@@ -41,6 +41,11 @@ class Steps:
         """Everybody whose number is known."""
         return self._upto[-1]
 
+    @property
+    def single(self) -> bool:
+        """Tell whether all whose number is known have the same."""
+        return len(self._values) == 1
+
     def split(self, mask: int) -> Iterator[int]:
         """Yield the parts of a set that share a number, the lowest first. Who has none is left out."""
         levels = self._levels
@@ -58,17 +63,17 @@ class Column:
     Instances by a number that nearly each has for itself and that may change often: latency, price.
 
     One set for each binary digit of the numbers: to change a number flips a bit in some of them, and the highest number of a set is found
-    by asking digit after digit who has a one. Numbers are 0 until set and lie below 2 ** width.
+    by asking digit after digit who has a one. Numbers are 0 until set and lie below 2 ** width. `digits` are those sets, the lowest digit first.
     """
 
-    __slots__ = ("_digits",)
+    __slots__ = ("digits",)
 
     def __init__(self, width: int, digits: tuple[int, ...] = ()) -> None:
-        self._digits = digits or (0,) * width
+        self.digits = digits or (0,) * width
 
     def flipped(self, flips: Iterable[tuple[int, int]]) -> Column:
         """Return the column after changes, each (the instance's bit, old number XOR new number)."""
-        digits = list(self._digits)
+        digits = list(self.digits)
         for bit, flip in flips:
             digit = 0
             while flip >> digit:
@@ -77,14 +82,10 @@ class Column:
                 digit += 1
         return Column(len(digits), tuple(digits))
 
-    def digit(self, number: int) -> int:
-        """Return the instances whose numbers have this binary digit; 0 is the lowest."""
-        return self._digits[number]
-
     def highest(self, mask: int) -> tuple[int, int]:
         """Return the highest number in a set that is not empty, and the part of the set that has it."""
         number = 0
-        for digit in reversed(self._digits):
+        for digit in reversed(self.digits):
             having = mask & digit
             number += number
             if having:

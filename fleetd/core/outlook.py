@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerRules, BreakerState
+from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerRules, BreakerState, BreakerView
 from fleetd.core.load import Load
 from fleetd.core.registry import Registry
 from fleetd.core.route import Candidate, Requirements, RoutePlan
@@ -22,6 +22,10 @@ class Probing(Protocol):
     def release(self, key: BreakerKey, token: int) -> bool: ...
 
     def held(self, now: int) -> Mapping[BreakerKey, int]: ...
+
+
+# Every route asks for them, and a member of an enum costs a look-up by its name.
+_INSTANCE, _PROVIDER = BreakerKind.INSTANCE, BreakerKind.PROVIDER
 
 
 @dataclass(slots=True)
@@ -49,7 +53,7 @@ class Outlook:
         unknown raises InvalidArgument when `strict`; else it makes a plan without an instance, for it was known when the work was taken.
         """
         probing = self._probing(now, mine)
-        counted = own in self.load
+        counted = bool(own) and own in self.load
         if counted:
             self.load.add(own, -1)
         try:
@@ -105,7 +109,12 @@ class Outlook:
 
     def guards(self, instance_id: str, provider_id: str) -> tuple[BreakerKey, BreakerKey]:
         """Return the breakers of an instance and of its provider."""
-        return (BreakerKind.INSTANCE, instance_id), (BreakerKind.PROVIDER, provider_id)
+        return (_INSTANCE, instance_id), (_PROVIDER, provider_id)
+
+    def views(self, guards: tuple[BreakerKey, BreakerKey]) -> tuple[BreakerView, BreakerView]:
+        """Return how the breakers of an instance and of its provider are."""
+        (kind, name), (other, owner) = guards
+        return self.registry.breaker(kind, name), self.registry.breaker(other, owner)
 
     def broken(self, instance_id: str, provider_id: str) -> bool:
         """Tell whether a breaker lets nothing through to the instance."""

@@ -17,6 +17,9 @@ from fleetd.core.spread import Spread
 
 Split = Callable[[int], Iterator[int]]
 
+_DEGRADED = (
+    InstanceState.DEGRADED
+)  # every route asks for it, and a member of an enum costs a look-up by its name
 NO_NEEDS = ((), ("general",))
 """Needs that ask for nothing."""
 
@@ -42,11 +45,14 @@ def ranking(
         splits.append(partial(_last, index.having("provider", avoid_provider)))
     if wanted:
         splits.append(partial(_first, wanted))
-    degraded = inquiry.registry.conditions.in_state(InstanceState.DEGRADED)
+    degraded = inquiry.registry.conditions.in_state(_DEGRADED)
     if degraded:
         splits.append(partial(_last, degraded))
     value, priority = by_score.split, index.priority.split
-    splits += (priority, value) if by_priority(inquiry) else (value, priority)
+    if index.priority.single:
+        splits.append(value)
+    else:
+        splits += (priority, value) if by_priority(inquiry) else (value, priority)
     if "cheap" in inquiry.requirements.prefer:
         splits.append(index.prices.split)
     splits += [inquiry.load.split, Spread(seed, index.digests, index.ids).split]
@@ -63,14 +69,20 @@ def by_priority(inquiry: Inquiry) -> bool:
     )
 
 
-def ranked(mask: int, splits: list[Split], depth: int = 0) -> Iterator[int]:
+def ranked(mask: int, splits: list[Split]) -> Iterator[int]:
     """Yield the slots of a set, the best first."""
-    for part in splits[depth](mask):
-        slot = part.bit_length() - 1
-        if part == 1 << slot:
-            yield slot
+    # One split inside the other; generators within generators would hand every slot up through all of them.
+    open_splits = [splits[0](mask)]
+    while open_splits:
+        for part in open_splits[-1]:
+            slot = part.bit_length() - 1
+            if part == 1 << slot:
+                yield slot
+            else:
+                open_splits.append(splits[len(open_splits)](part))
+                break
         else:
-            yield from ranked(part, splits, depth + 1)
+            open_splits.pop()
 
 
 def _first(better: int, mask: int) -> Iterator[int]:

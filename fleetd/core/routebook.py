@@ -23,22 +23,32 @@ from fleetd.core.settings import RouterRules
 Token = tuple[BreakerKey, int]
 """A probe that is held, and the token that gives it back."""
 
+_HALF_OPEN = (
+    BreakerState.HALF_OPEN
+)  # every route asks for it, and a member of an enum costs a look-up by its name
+
 
 @dataclass(slots=True)
 class Group:
     """
-    BLOCKED tasks that need the same, so that one look answers for all of them. `retry_at`: when a look may help although nothing changed, epoch ms, 0 =
-    unknown.
+    BLOCKED tasks that need the same, so that one look answers for all of them. `above`: only instances that are known to hold more tokens. `retry_at`: when a
+    look may help although nothing changed, epoch ms, 0 = unknown.
     """
 
     requirements: Requirements
+    above: int = 0
     retry_at: int = 0
 
 
-def group_key(requirements: Requirements) -> int:
+def group_key(requirements: Requirements, above: int = 0) -> int:
     """Return the name of the group of tasks that need this: a whole number of 64 bits, with its sign, never 0."""
-    digest = blake2b(repr(tuple(requirements)).encode(), digest_size=8).digest()
+    digest = blake2b(repr((*requirements, above)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True) or 1
+
+
+def ahead(retry_at: int, now: int) -> int:
+    """Return a time to look again, epoch ms; 0 when it has passed: a breaker that is still open then half-opens by the clock that nobody sets."""
+    return retry_at if retry_at > now else 0
 
 
 class RouteBook:
@@ -51,6 +61,7 @@ class RouteBook:
         self.outside = Outlook(Registry(), Load(), probes)
         self.figures = RouteFigures()
         self.groups: dict[int, Group] = {}
+        self._emptied: dict[int, Group] = {}
         self.loosened = False
         self._breakers: dict[BreakerKey, Breaker] = {}
         self._changed: dict[BreakerKey, Breaker] = {}
@@ -152,15 +163,21 @@ class RouteBook:
         """Return the breakers whose probe a task holds."""
         return [key for key, _ in self._held.get(holder, ())]
 
-    def wait(self, requirements: Requirements, retry_at: int) -> int:
+    def wait(self, requirements: Requirements, above: int, retry_at: int) -> int:
         """Note that a task waits for an instance; return the key of its group. A group that nothing waits in any more does no harm."""
-        key = group_key(requirements)
+        key = group_key(requirements, above)
         group = self.groups.get(key)
         if group is None:
-            self.groups[key] = Group(requirements, retry_at)
+            self.groups[key] = Group(requirements, above, retry_at)
         elif retry_at and (not group.retry_at or retry_at < group.retry_at):
             group.retry_at = retry_at
         return key
+
+    def forget_group(self, key: int) -> None:
+        """Note that nothing waits in a group any more; what is blocked later makes it anew."""
+        group = self.groups.pop(key, None)
+        if group is not None:
+            self._emptied[key] = group
 
     # the ends of a transaction
 
@@ -172,6 +189,7 @@ class RouteBook:
         for instance_id, change in self._moves:
             self.outside.load.add(instance_id, change)
         self._moves.clear()
+        self._emptied.clear()
         self._taken.clear()
         for _, tokens in self._returned:
             for key, token in tokens:
@@ -187,6 +205,9 @@ class RouteBook:
         for instance_id, change in reversed(self._moves):
             self.inside.load.add(instance_id, -change)
         self._moves.clear()
+        for group_id, group in self._emptied.items():
+            self.groups.setdefault(group_id, group)
+        self._emptied.clear()
         for holder, tokens in self._returned:
             self._held.setdefault(holder, []).extend(tokens)
         self._returned.clear()
@@ -246,9 +267,11 @@ def take_probes(
 ) -> list[Token] | None:
     """Take the probes of those breakers that are half-open: all of them, or None and none."""
     tokens: list[Token] = []
-    for key in guards:
-        if outlook.registry.breaker(*key).state is not BreakerState.HALF_OPEN:
+    registry = outlook.registry
+    for kind, name in guards:
+        if registry.breaker(kind, name).state is not _HALF_OPEN:
             continue
+        key = kind, name
         token = outlook.probes.take(key, now, rules.breakers)
         if token is None:
             for held in tokens:

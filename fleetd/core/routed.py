@@ -10,7 +10,8 @@ from fleetd.core.failover import fault, is_instance_fault
 from fleetd.core.instance import Instance, unknown_instance
 from fleetd.core.ledger import Edge, Ledger, TaskPlan
 from fleetd.core.outcome import Advice, Course, Failure, advise
-from fleetd.core.route import TRIES_KEPT, Candidate, Requirements, RoutePlan, StepKind, TaskRoute, Try
+from fleetd.core.route import TRIES_KEPT, Candidate, Requirements, RoutePlan, Step, StepKind, TaskRoute, Try
+from fleetd.core.routebook import ahead
 from fleetd.core.task import Status, Task
 from fleetd.errors import InvalidArgument, NotFound
 
@@ -76,7 +77,12 @@ def admit(ledger: Ledger, task: Task) -> bool:
             ledger.routes.counted.verifies += 1
             route.retries, route.tried, route.tries = 0, (), ()
             return True
-    block(ledger, task, _plan(ledger, task, route))
+    plan = _plan(ledger, task, route)
+    if plan.selected:
+        # It was refused a moment ago and fits now: nothing else would look at the task again.
+        plan.selected, plan.fallback = "", ()
+        ledger.routes.loosened = True
+    block(ledger, task, plan)
     return False
 
 
@@ -109,6 +115,11 @@ def instance_failed(ledger: Ledger, task: Task, failure: Failure) -> Advice:
     """A try of a run failed while its lease stands: return what to do next, and make the switch when that is it (R11)."""
     route = route_of(task)
     failure = failure._replace(instance=failure.instance or route.instance)
+    if failure.instance != route.instance and failure.instance in route.tried:
+        # Told before, and its answer was lost: the run goes on where it was sent then (T5, R7).
+        reason = f"{failure.code} at {failure.instance} was told before"
+        step = Step(StepKind.SWITCH, instance=route.instance, reason=reason)
+        return Advice(step, None, ledger.routes.instance(route.instance), route.version, route.above)
     _note_try(ledger, route, failure)
     so_far = course(ledger, task, route)
     if failure.instance != route.instance:
@@ -136,7 +147,7 @@ def known(ledger: Ledger, route: TaskRoute, instance_id: str) -> None:
 def run_failed(ledger: Ledger, task: Task, code: str, message: str) -> bool:
     """
     A run ended with an error: what it says of its instance counts as if the try had been told alone. Return whether an instance with a
-    larger context could go on, which matters for CONTEXT_EXCEEDED (F4).
+    larger context could go on, now or when its breaker half-opens, which matters for CONTEXT_EXCEEDED (F4).
     """
     route = task.route
     if route is None or not route.instance:
@@ -153,7 +164,10 @@ def run_failed(ledger: Ledger, task: Task, code: str, message: str) -> bool:
     if not row.larger_ctx:
         return False
     route.above = max(route.above, instance.ctx)
-    return bool(_plan(ledger, task, route).selected)
+    plan = _plan(ledger, task, route)
+    if not plan.selected:
+        return plan.retry_at > ledger.now
+    return plan.selected not in route.tried
 
 
 def unserved(ledger: Ledger, task: Task) -> RoutePlan:
@@ -210,7 +224,7 @@ def verify(ledger: Ledger, task: Task) -> EventType:
         refused = ledger.routes.inside.refusal(
             route.instance, route.requirements, ledger.now, own=True, mine=held
         )
-        if refused is None or (route.forced and route.instance == route.pin):
+        if refused is None or _forced(ledger, route, route.instance):
             ledger.event(task, EventType.TASK_ROUTE_VERIFIED, {"selected": route.instance})
             return EventType.TASK_ROUTE_VERIFIED
         _, found = reroute(ledger, task, Failure(route.instance, reason_code(refused), words(refused)))
@@ -254,7 +268,7 @@ def block(ledger: Ledger, task: Task, plan: RoutePlan) -> None:
     _adopt(ledger, task, route, plan)
     route.retry_at = plan.retry_at
     ledger.move(task, Status.BLOCKED)
-    task.blocked = ledger.routes.wait(route.requirements, plan.retry_at)
+    task.blocked = ledger.routes.wait(route.requirements, route.above, ahead(plan.retry_at, ledger.now))
     ledger.routes.counted.blocked += 1
     payload: dict[str, Any] = {"reason": plan.summary, "retry_at": plan.retry_at}
     ledger.event(task, EventType.TASK_ROUTE_BLOCKED, payload)
@@ -303,8 +317,7 @@ def words(refused: Candidate) -> str:
 def _verified(ledger: Ledger, task: Task, route: TaskRoute) -> RoutePlan | None:
     """Return the plan that is to take the place of the present one, with or without an instance; None when that one is good."""
     outlook, now = ledger.routes.inside, ledger.now
-    pinned = _pin(ledger, route)
-    if pinned and route.forced and route.selected == pinned:
+    if _forced(ledger, route, route.selected):
         return None
     fresh = route.selected and 0 <= now - route.made_at <= ledger.rules.router.plan_max_age
     if not fresh:
@@ -342,6 +355,12 @@ def _plan(
 
 def _pin(ledger: Ledger, route: TaskRoute) -> str:
     return route.pin if ledger.now < route.pinned_until else ""
+
+
+def _forced(ledger: Ledger, route: TaskRoute, instance_id: str) -> bool:
+    """Tell whether an operator's choice overrules the filters at an instance, which must be registered all the same."""
+    pinned = route.forced and instance_id and instance_id == _pin(ledger, route)
+    return bool(pinned) and ledger.routes.registry.get(instance_id) is not None
 
 
 def _take_plan(ledger: Ledger, task: Task, route: TaskRoute, plan: RoutePlan | None) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
+from operator import attrgetter
 
 from fleetd.core import scores
 from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerState
 from fleetd.core.filters import FILTERS, Removal, sift
 from fleetd.core.inquiry import Inquiry
-from fleetd.core.instance import Instance, Kind
+from fleetd.core.instance import Instance, InstanceState, Kind
 from fleetd.core.ranking import Split, by_priority, ranked, ranking
 from fleetd.core.registry import Registry
 from fleetd.core.route import FALLBACKS, Candidate, Elimination, Requirements, RoutePlan
@@ -17,6 +18,10 @@ from fleetd.errors import InvalidArgument
 
 TRACED = 200
 """Instances that a full trace tells of; of them at least half are eligible ones, when there are so many."""
+# Every route asks for them, and a member of an enum costs a look-up by its name, as its name does.
+_CLOUD = Kind.CLOUD
+_STATES = {state: state.name for state in InstanceState}
+_COUNT = attrgetter("count")
 CAUSES_TOLD = 3
 """Causes that the summary names, the weightiest first: it is one sentence, the counts are all in the plan."""
 AFTER_BREAKERS = tuple(each for each in FILTERS if each.name != "breaker")
@@ -112,7 +117,7 @@ def reject(
 def _chain(inquiry: Inquiry, eligible: int, order: list[Split], fallbacks: int) -> list[int]:
     """Return the slots of the selected instance and its fallbacks: the next best ones, and the best cloud one as the last resort (R5)."""
     best = list(islice(ranked(eligible, order), 1 + fallbacks)) if eligible else []
-    cloud = eligible & inquiry.index.having("kind", Kind.CLOUD)
+    cloud = eligible & inquiry.index.having("kind", _CLOUD)
     if not fallbacks or not cloud:
         return best
     resort = next((slot for slot in best if cloud >> slot & 1), -1)
@@ -126,7 +131,7 @@ def _chain(inquiry: Inquiry, eligible: int, order: list[Split], fallbacks: int) 
 def _reasons(inquiry: Inquiry, instance: Instance, wanted: int, pinned: str) -> tuple[str, ...]:
     """Say in short what speaks for the selected instance."""
     requirements = inquiry.requirements
-    reasons = [inquiry.registry.condition(instance.id).state.name]
+    reasons = [_STATES[inquiry.registry.condition(instance.id).state]]
     if instance.id == pinned:
         reasons.append("pinned")
     if wanted >> inquiry.index.slots[instance.id] & 1:
@@ -146,12 +151,8 @@ def _summary(considered: int, eligible: int, eliminated: tuple[Elimination, ...]
     sentence = f"{eligible}/{considered} instances"
     if not eliminated:
         return sentence
-    causes = sorted(eliminated, key=_by_weight)[:CAUSES_TOLD]
+    causes = sorted(eliminated, key=_COUNT, reverse=True)[:CAUSES_TOLD]
     return f"{sentence}: {', '.join([f'{each.count} {each.detail}' for each in causes])}"
-
-
-def _by_weight(elimination: Elimination) -> int:
-    return -elimination.count
 
 
 def _trace(

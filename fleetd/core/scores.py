@@ -9,8 +9,8 @@ read from a column instead.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from fleetd.core.conditions import QUICKEST, SLOWEST, quickness
@@ -27,12 +27,17 @@ PER_MICROSECOND = UNIT * 10 // 100 // 450_000
 HALVED_BELOW = SLOWEST - 200_000
 """Quickness of an instance that takes 200 ms."""
 
+# Every route asks for them, and a member of an enum costs a look-up by its name.
+_KINDS = tuple(Kind)
+_LOCAL, _CLOUD = Kind.LOCAL, Kind.CLOUD
+_BATCH, _FAST = LatencyClass.BATCH, LatencyClass.FAST
+
 Level = tuple[int, int]
 """(units, instances)"""
 
 
 class Scorer(NamedTuple):
-    """One term of the score. `levels(inquiry, set)` covers the set with parts that do not overlap; None for latency."""
+    """One term of the score. `levels(inquiry, set)` covers the set, which is not empty, with parts that do not overlap; None for latency."""
 
     name: str
     levels: Callable[[Inquiry, int], Sequence[Level]] | None
@@ -61,7 +66,8 @@ def terms(inquiry: Inquiry, instance: Instance) -> tuple[ScoreTerm, ...]:
 
 def display(units: int) -> float:
     """Return the score that people are shown, to six decimals."""
-    return round((0.5 + units / UNIT) / 1.25, 6)
+    # In whole millionths, rounded to the nearest: (0.5 + units / UNIT) / 1.25 is this many 45ths of one, so that none lies in the middle.
+    return ((units + UNIT // 2) * 4 + 22) // 45 / 1_000_000
 
 
 class ByScore:
@@ -104,40 +110,42 @@ class ByScore:
                 if bounded
                 else (-units, True, number, units, part)
             )
-        heapq.heapify(heap)
+        heapify(heap)
         number = len(heap)
         while heap:
-            bound, exact, _, units, part = heapq.heappop(heap)
+            bound, exact, _, units, part = heappop(heap)
             if exact:
                 while heap and heap[0][0] == bound:
-                    part |= heapq.heappop(heap)[4]
+                    part |= heappop(heap)[4]
                 self._met.append((-bound, part))
                 yield part
                 continue
             ahead, quickest = column.highest(part)
             bound = -units - _latency_units(requirements, ahead)
-            heapq.heappush(heap, (bound, True, number, units, quickest))
+            heappush(heap, (bound, True, number, units, quickest))
             rest = part ^ quickest
             if rest & quick:
-                heapq.heappush(heap, (bound + 1, False, number + 1, units, rest))
+                heappush(heap, (bound + 1, False, number + 1, units, rest))
             elif rest:
-                heapq.heappush(heap, (-units, True, number + 1, units, rest))
+                heappush(heap, (-units, True, number + 1, units, rest))
             number += 2
 
 
 def _classes(inquiry: Inquiry, mask: int) -> list[Level]:
     """Split a set by all terms but latency; the parts do not overlap, but may have the same units."""
-    classes = [(0, mask)]
-    for scorer in SCORERS:
-        if scorer.levels is not None:
-            levels = scorer.levels(inquiry, mask)
-            classes = [
-                (units + more, both)
-                for units, part in classes
-                for more, level in levels
-                if (both := part & level)
-            ]
-    return classes
+    shared, classes = 0, [(0, mask)]
+    for levels_of in LEVELS:
+        levels = levels_of(inquiry, mask)
+        if len(levels) == 1:
+            shared += levels[0][0]
+            continue
+        classes = [
+            (units + more, both)
+            for units, part in classes
+            for more, level in levels
+            if (both := part & level)
+        ]
+    return [(units + shared, part) for units, part in classes] if shared else classes
 
 
 def _tag_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
@@ -170,6 +178,8 @@ def _tag_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> s
 
 def _ctx_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
     known = mask & inquiry.index.ctx.known
+    if known == mask:
+        return ((CTX_KNOWN, mask),)
     return ((CTX_KNOWN, known), (CTX_UNKNOWN, mask ^ known))
 
 
@@ -183,10 +193,10 @@ def _ctx_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> s
 
 def _latency_units(requirements: Requirements, microseconds: int) -> int:
     """Return the term of an instance that is so much quicker than the slowest that counts."""
-    if requirements.latency_class is LatencyClass.BATCH:
+    if requirements.latency_class is _BATCH:
         return 0
     units = microseconds * PER_MICROSECOND
-    if requirements.latency_class is LatencyClass.FAST and microseconds < HALVED_BELOW:
+    if requirements.latency_class is _FAST and microseconds < HALVED_BELOW:
         units //= 2
     return units * 2 if "fast" in requirements.prefer else units
 
@@ -200,7 +210,8 @@ def _latency_detail(inquiry: Inquiry, instance: Instance, condition: Condition) 
 
 
 def _kind_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
-    return [(_kind(inquiry.requirements, kind), inquiry.index.having("kind", kind)) for kind in Kind]
+    having, requirements = inquiry.index.having, inquiry.requirements
+    return [(_kind(requirements, kind), part) for kind in _KINDS if (part := having("kind", kind) & mask)]
 
 
 def _kind_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> int:
@@ -210,13 +221,13 @@ def _kind_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> i
 def _kind(requirements: Requirements, kind: Kind) -> int:
     if preferred(requirements, kind):
         return PREFERRED
-    return 0 if kind is Kind.LOCAL else CLOUD_OTHERWISE
+    return 0 if kind is _LOCAL else CLOUD_OTHERWISE
 
 
 def preferred(requirements: Requirements, kind: Kind) -> bool:
     """Tell whether the place where an instance runs is a preferred one; paid ones never are."""
-    return (kind is Kind.LOCAL and "local" in requirements.prefer) or (
-        kind is Kind.CLOUD and "cloud" in requirements.prefer
+    return (kind is _LOCAL and "local" in requirements.prefer) or (
+        kind is _CLOUD and "cloud" in requirements.prefer
     )
 
 
@@ -230,3 +241,4 @@ SCORERS = (
     Scorer("latency", None, _quickness_units, _latency_detail),
     Scorer("preference", _kind_levels, _kind_units, _kind_detail),
 )
+LEVELS = tuple(scorer.levels for scorer in SCORERS if scorer.levels is not None)

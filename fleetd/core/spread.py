@@ -28,12 +28,12 @@ def digest(instance_id: str) -> int:
 class Spread:
     """The order of equal instances for one seed."""
 
-    __slots__ = ("_bits", "_column", "_ids", "_rows")
+    __slots__ = ("_bits", "_digits", "_ids", "_rows")
 
     def __init__(self, seed: str, column: Column, ids: tuple[str, ...]) -> None:
         """Take the column of the instances' digests, and the id of each slot."""
         self._bits = int.from_bytes(blake2b(seed.encode()).digest(), "little")
-        self._column = column
+        self._digits = column.digits
         self._ids = ids
         self._rows: list[tuple[int, int]] = []
 
@@ -63,8 +63,8 @@ class Spread:
     def _row(self, row: int) -> tuple[int, int]:
         """Return the instances whose parity is 1 in a row, and whether ones come first in it."""
         bits = self._bits >> row * 19
-        digit = self._column.digit
-        return digit(bits & 63) ^ digit(bits >> 6 & 63) ^ digit(bits >> 12 & 63), bits >> 18 & 1
+        digits = self._digits
+        return digits[bits & 63] ^ digits[bits >> 6 & 63] ^ digits[bits >> 12 & 63], bits >> 18 & 1
 
     def _by_id(self, mask: int) -> Iterator[int]:
         for slot in sorted(slots_of(mask), key=self._ids.__getitem__):

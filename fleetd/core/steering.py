@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fleetd.core import routed
+from fleetd.core import routed, runs
 from fleetd.core.breaking import Epochs, strike, succeeded
 from fleetd.core.event import EventType
 from fleetd.core.failover import fault
@@ -14,7 +14,7 @@ from fleetd.core.interventions import find
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.outcome import Advice, Course, Failure, advise
 from fleetd.core.route import Requirements, Step, StepKind, TaskRoute
-from fleetd.core.task import Task
+from fleetd.core.task import Status, Task
 from fleetd.errors import Conflict, LeaseLost, WrongState
 
 
@@ -102,7 +102,7 @@ class PinTask:
 @dataclass(frozen=True, slots=True)
 class ReportLease:
     """
-    What came of a try of a run, told by its lease (R11); code "" is a success. Answer: Advice.
+    What came of a try of a run, told by its lease (R11); code "" is a success, a failure implies that the run was started. Answer: Advice.
 
     Raises LeaseLost when the lease is over, NotFound when the instance is not registered.
     """
@@ -127,6 +127,8 @@ class ReportLease:
         tried = self.failure.instance or route.instance
         routed.known(ledger, route, tried)
         if self.failure.code:
+            if task.status is Status.ASSIGNED:
+                runs.start(ledger, task)
             return routed.instance_failed(ledger, task, self.failure)
         own = tried == route.instance
         succeeded(ledger, ledger.routes.instance(tried), epochs=route.epochs if own else None)

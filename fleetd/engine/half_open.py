@@ -49,6 +49,8 @@ class Probes:
 
     def held(self, now: int) -> Mapping[BreakerKey, int]:
         """Return until when each probe is held, by key; those that have ended are left out and forgotten."""
+        if not self._probes:
+            return {}
         with self._lock:
             for key in [key for key, probe in self._probes.items() if now >= probe.until]:
                 del self._probes[key]

@@ -56,7 +56,9 @@ class InstanceNotes:
         if registry.get(instance_id) is None:
             return
         before = registry.condition(instance_id)
-        if before.state is condition.state and before.credentials is condition.credentials:
+        same = before.state is condition.state and before.credentials is condition.credentials
+        # While another state is on its way to the store, the same one as before is a change, too.
+        if same and instance_id not in self._states:
             if not self._latencies:
                 self._engine.between(self._note_latencies)
             self._latencies[instance_id] = condition
@@ -72,7 +74,7 @@ class InstanceNotes:
             {
                 key: condition
                 for key, condition in noted.items()
-                if registry.get(key) is not None and not registry.condition(key).held
+                if registry.get(key) is not None and _only_latency(registry.condition(key), condition)
             }
         )
 
@@ -95,3 +97,8 @@ class InstanceNotes:
     def _note_ready(self, instance_id: str, condition: Condition) -> None:
         now = self._engine.clock.now()
         self.availability.note(instance_id, now, ready=condition.state is InstanceState.READY)
+
+
+def _only_latency(before: Condition, condition: Condition) -> bool:
+    """Tell whether what a probe found still differs by its latency alone: the state may have changed since it was noted."""
+    return not before.held and before.state is condition.state and before.credentials is condition.credentials

@@ -68,7 +68,7 @@ def _recover_routes(engine: Engine, snapshot: Snapshot) -> None:
         if task.route is not None and task.route.instance:
             for outlook in (book.inside, book.outside):
                 outlook.load.add(task.route.instance)
-    for key, requirements in snapshot.blocked.items():
-        book.groups[key] = Group(requirements)
+    for key, route in snapshot.blocked.items():
+        book.groups[key] = Group(route.requirements, route.above)
     engine.instance_notes.begin()
     engine.route_timers.begin()

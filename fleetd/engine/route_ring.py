@@ -12,6 +12,9 @@ from fleetd.core.routebook import Token
 VANISHED = 2
 """A route that nobody reports counts as work in flight for so many timeouts of its instance: a try has one, and the report of a late one may take its time."""
 
+VERSIONS_KEPT = 100
+"""Versions that are kept of one route: a run that fails over at every step makes some tens."""
+
 
 @dataclass(slots=True)
 class Kept:
@@ -40,6 +43,11 @@ class Kept:
     def plan(self) -> RoutePlan:
         """The present version."""
         return self.plans[-1]
+
+    def add(self, plan: RoutePlan) -> None:
+        """Make a plan the present version."""
+        self.plans.append(plan)
+        del self.plans[:-VERSIONS_KEPT]
 
 
 class RouteRing:

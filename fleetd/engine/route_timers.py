@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fleetd.core.blocking import Unblock, next_look
-from fleetd.core.breaker import BreakerKey, BreakerState
+from fleetd.core.breaker import Breaker, BreakerKey, BreakerState
 from fleetd.core.breaking import HalfOpen
 from fleetd.core.ledger import Ledger
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
+
+GROUPS_LOOKED = 200
+"""Groups of BLOCKED tasks that one transaction asks for room at most, each about as dear as a route."""
 
 
 class RouteTimers:
@@ -22,11 +26,13 @@ class RouteTimers:
         self._book = engine.routes
         self._open: dict[BreakerKey, tuple[int, int]] = {}
         self._looking = False
+        # Groups of BLOCKED tasks that are to be looked at, in order.
+        self._unseen: dict[int, None] = {}
 
     def begin(self) -> None:
         """Fill in what memory holds after a start."""
-        for key, view in self._book.outside.registry.breakers(BreakerState.OPEN):
-            self._watch(key, view.retry_at)
+        for breaker in self._book.known_breakers():
+            self._watch(breaker)
         self._arm()
         if self._book.groups:
             # Whatever changed while nobody looked.
@@ -34,10 +40,8 @@ class RouteTimers:
 
     def released(self, ledger: Ledger) -> None:
         """A transaction was committed: set timers, and look at what waits when something may go."""
-        for key, breaker in ledger.turned.items():
-            self._open.pop(key, None)
-            if breaker.state is BreakerState.OPEN:
-                self._watch(key, breaker.retry_at)
+        for breaker in ledger.turned.values():
+            self._watch(breaker)
         if ledger.turned or self._book.groups:
             self._arm()
         self.look()
@@ -45,22 +49,29 @@ class RouteTimers:
     def look(self) -> None:
         """Look at BLOCKED tasks when something has become available."""
         book = self._book
-        if not book.loosened or self._looking or self._engine.state == "STARTING":
+        if self._looking or self._engine.state == "STARTING":
             return
-        book.loosened = False
-        if not book.groups:
+        if book.loosened and book.groups:
+            # Without groups it stays noted: a transaction that is on its way may be blocking a task by what was true before.
+            book.loosened = False
+            self._unseen.update(dict.fromkeys(list(book.groups)))
+        if not self._unseen:
             return
+        groups = tuple(islice(self._unseen, GROUPS_LOOKED))
+        for key in groups:
+            del self._unseen[key]
         self._looking = True
-        self._engine.post_internal(Unblock()).add_done_callback(self._looked)
+        self._engine.post_internal(Unblock(groups)).add_done_callback(self._looked)
 
     def _looked(self, future: asyncio.Future[Any]) -> None:
         self._looking = False
         if future.cancelled() or future.exception() is not None:
-            # The store refused: look again a moment later.
+            # The store refused: look at all of them again with the next commit, or a moment later.
+            self._unseen.clear()
+            self._book.loosened = True
             self._engine.sweeper.timers.set(("unblock", ""), self._engine.clock.now() + 1_000)
             return
-        if future.result():
-            self._book.loosened = True
+        self._unseen.update(dict.fromkeys(future.result()))
         # Something may have become available in the transaction that looked, after it had looked.
         self.look()
 
@@ -86,18 +97,22 @@ class RouteTimers:
                 self._open.setdefault(key, (retry_at, self._engine.clock.now() + 1_000))
             self._arm()
 
-    def _watch(self, key: BreakerKey, retry_at: int) -> None:
-        clock = self._engine.clock
-        self._open[key] = retry_at, clock.now() + max(0, retry_at - clock.wall())
+    def _watch(self, breaker: Breaker) -> None:
+        """Note when a breaker half-opens, if it is open. It never waits longer than it was opened for, should the wall clock have been set back (F3c)."""
+        self._open.pop(breaker.key, None)
+        if breaker.state is BreakerState.OPEN:
+            clock, until = self._engine.clock, breaker.retry_at
+            wait = min(until - clock.wall(), until - breaker.opened_at)
+            self._open[breaker.key] = until, clock.now() + max(0, wait)
 
     def _arm(self) -> None:
         """Set the timer to the next moment at which something happens by itself."""
         clock = self._engine.clock
         times = [at for _, at in self._open.values()]
         if self._book.groups:
-            again = next_look(self._book, clock.wall())
+            again = next_look(self._book)
             if again:
-                times.append(clock.now() + again - clock.wall())
+                times.append(clock.now() + max(0, again - clock.wall()))
             vanishing = self._engine.router.next_expiry()
             if vanishing is not None:
                 times.append(vanishing)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleetd.core import routed
+from fleetd.core.breaker import BreakerState
 from fleetd.core.event import EventType
-from fleetd.core.failover import fault
+from fleetd.core.failover import NO_AVAILABLE_INSTANCE, fault
 from fleetd.core.instance import Instance, provider_of, unknown_instance
 from fleetd.core.outcome import Advice, Course, Failure
-from fleetd.core.route import Requirements, RoutePlan, StepKind
-from fleetd.core.routebook import take_probes
+from fleetd.core.route import Requirements, RoutePlan, Step, StepKind
+from fleetd.core.routebook import Token, take_probes
 from fleetd.core.steering import ReportRoute, StrikeRoute, not_eligible, stale
 from fleetd.engine.route_ring import VANISHED, Kept, RouteRing
 from fleetd.engine.timers import Timers
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 TAKES = 3
 """Plans made for one route at most: each but the first because somebody took the probe of a half-open breaker in that moment."""
 
-VERSIONS_KEPT = 100
-"""Versions that are kept of one route: a run that fails over at every step makes some tens."""
+# Every route asks for it, and a member of an enum costs a look-up by its name.
+_HALF_OPEN = BreakerState.HALF_OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,9 @@ class Router:
 
         Raises InvalidArgument when the wanted model is unknown.
         """
-        book, now = self._book, self._engine.clock.wall()
-        self.expire(self._engine.clock.now())
+        book, clock = self._book, self._engine.clock
+        now, made = clock.wall(), clock.now()
+        self.expire(made)
         if fallbacks is None:
             fallbacks = book.rules.fallbacks
         figures = book.figures
@@ -95,7 +97,7 @@ class Router:
             )
             if dry_run or not plan.selected:
                 break
-            kept = Kept([plan], requirements, plan.seed, fallbacks, self._engine.clock.now())
+            kept = Kept([plan], requirements, plan.seed, fallbacks, made)
             if self._enter(kept, plan.selected):
                 break
             kept = None
@@ -108,7 +110,7 @@ class Router:
             if plan.selected:
                 plan = self._taken(plan)
             figures.blocked += 1
-            kept = Kept([plan], requirements, plan.seed, fallbacks, self._engine.clock.now())
+            kept = Kept([plan], requirements, plan.seed, fallbacks, made)
         self._keep(kept)
         return Routed(plan, self._instance(plan.selected))
 
@@ -136,7 +138,8 @@ class Router:
                 mine=[key for key, _ in kept.tokens],
             )
             fresh = 0 <= now - plan.made_at <= book.rules.plan_max_age
-            if (refused is None and fresh) or (pinned == plan.selected and kept.forced):
+            forced = kept.forced and pinned == plan.selected and self._instance(pinned) is not None
+            if (refused is None and fresh) or forced:
                 if not kept.counted:
                     self._enter(kept, plan.selected, must=True)
                 return Routed(plan, self._instance(plan.selected), EventType.TASK_ROUTE_VERIFIED)
@@ -163,6 +166,8 @@ class Router:
         if at:
             failure = failure._replace(instance=at)
             await self._engine.execute(StrikeRoute(failure, kept.epochs, _source(kept)))
+            # Somebody may have changed the plan meanwhile.
+            _present(kept, plan_version)
             kept.tried = kept.tried if at in kept.tried else (*kept.tried, at)
             provider = provider_of(at) if fault(failure.code).provider_wide else ""
         plan = self._next(kept, avoid_provider=provider)
@@ -208,6 +213,12 @@ class Router:
         failure = failure._replace(instance=at)
         if at != kept.instance and self._instance(at) is None:
             raise unknown_instance(at, self._book.outside.registry.nearest(at))
+        if failure.code and kept.counted and at != kept.instance and at in kept.tried:
+            # Told before, and its answer was lost: the route goes on where it was sent then.
+            step = Step(
+                StepKind.SWITCH, instance=kept.instance, reason=f"{failure.code} at {at} was told before"
+            )
+            return Advice(step, instance=self._instance(kept.instance), version=kept.plan.version)
         if not failure.code:
             epochs = kept.epochs if at == kept.instance else None
             advice: Advice = await self._engine.execute(ReportRoute(failure, epochs=epochs))
@@ -229,30 +240,63 @@ class Router:
             mine=[key for key, _ in kept.tokens],
             counted=kept.counted and at == kept.instance,
         )
+        answers: list[Advice] = []
         # In the commit's own turn: whoever routes next must see where this one went.
-        answer: Advice = await self._engine.execute(
-            ReportRoute(failure, course), lambda advice: self._advised(kept, failure, advice)
+        await self._engine.execute(
+            ReportRoute(failure, course), lambda advice: answers.append(self._advised(kept, failure, advice))
         )
-        return answer._replace(version=answer.plan.version) if answer.plan is not None else answer
+        return answers[0]
 
-    def _advised(self, kept: Kept, failure: Failure, advice: Advice) -> None:
-        step = advice.step
-        kept.above = advice.above
+    def _advised(self, kept: Kept, failure: Failure, advice: Advice) -> Advice:
+        """Do what the transaction advised, as things are now: it knew nothing of the routes that others took, or of a plan that somebody changed."""
+        step, plan = advice.step, advice.plan
+        kept.above = max(kept.above, advice.above)
         if step.kind is StepKind.RETRY_SAME:
             kept.retries += 1
-            self._flights.set(kept.plan.plan_id, self._vanishes(kept.instance) + step.delay)
-            return
+            if not kept.counted and failure.instance == kept.instance:
+                self._enter(kept, kept.instance, must=True)
+            if kept.counted:
+                self._flights.set(kept.plan.plan_id, self._vanishes(kept.instance) + step.delay)
+            return advice
         kept.tried = kept.tried if failure.instance in kept.tried else (*kept.tried, failure.instance)
-        if step.kind is StepKind.SWITCH and advice.plan is not None:
+        if plan is None:
+            self._leave(kept)
+            return advice
+        if step.kind is StepKind.SWITCH:
+            plan = self._switch(kept, failure)
+        else:
+            plan.version = kept.plan.version + 1
+            self._move(kept, plan)
+        if plan.selected:
+            plan.cause = "rerouted"
             kept.retries = 0
             self._book.figures.rerouted(fault(failure.code).code)
-            self._move(kept, advice.plan)
-        elif advice.plan is not None:
-            self._book.figures.blocked += 1
-            advice.plan.cause = "blocked"
-            self._move(kept, advice.plan)
-        else:
-            self._leave(kept)
+            step = step._replace(instance=plan.selected)
+            return advice._replace(
+                step=step, plan=plan, instance=self._instance(plan.selected), version=plan.version
+            )
+        plan.cause = "blocked"
+        self._book.figures.blocked += 1
+        if step.kind is StepKind.SWITCH:
+            wait = max(0, plan.retry_at - plan.made_at)
+            step = Step(StepKind.BLOCK, wait, code=NO_AVAILABLE_INSTANCE, reason=plan.summary)
+        return advice._replace(step=step, plan=plan, instance=None, version=plan.version)
+
+    def _switch(self, kept: Kept, failure: Failure) -> RoutePlan:
+        """Make a plan without what was tried the present one, and count the route on its instance; it has none when others took every place."""
+        self._leave(kept)
+        avoided = provider_of(failure.instance) if fault(failure.code).provider_wide else ""
+        for _ in range(TAKES):
+            plan = self._next(kept, avoid_provider=avoided)
+            if not plan.selected or plan.selected in kept.tried:
+                break
+            if self._enter(kept, plan.selected):
+                kept.add(plan)
+                return plan
+        if plan.selected:
+            plan = self._taken(plan)
+        kept.add(plan)
+        return plan
 
     # routes and their instances
 
@@ -282,16 +326,18 @@ class Router:
         )
 
     def _taken(self, plan: RoutePlan) -> RoutePlan:
-        """Return the plan of a route whose instances all had their probe taken by others in this moment."""
+        """Return the plan of a route whose instances were all taken by others in this moment: their probes, or their last places."""
         plan.selected, plan.fallback, plan.scores, plan.reasons = "", (), {}, ()
-        plan.cause, plan.summary = "blocked", "the probe of every instance that fits is held by another call"
+        plan.cause, plan.summary = (
+            "blocked",
+            "every instance that fits was taken by another call in this moment",
+        )
         return plan
 
     def _move(self, kept: Kept, plan: RoutePlan) -> None:
         """Make a plan the present one, and count the route where it points."""
         self._leave(kept)
-        kept.plans.append(plan)
-        del kept.plans[:-VERSIONS_KEPT]
+        kept.add(plan)
         if plan.selected:
             self._enter(kept, plan.selected, must=True)
 
@@ -299,18 +345,20 @@ class Router:
         if kept.plan.trace:
             # A full trace is as large as a thousand plans; whoever asked for it has it.
             kept.plans = [replace(kept.plan, trace=())]
-        self._ring.put(kept, self._engine.clock.now())
+        self._ring.put(kept, kept.made)
 
     def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
         book = self._book
         guards = book.outside.guards(instance_id, provider_of(instance_id))
-        tokens = take_probes(book.outside, guards, self._engine.clock.wall(), book.rules)
+        own, provider = book.outside.views(guards)
+        tokens: list[Token] | None = []
+        if own.state is _HALF_OPEN or provider.state is _HALF_OPEN:
+            tokens = take_probes(book.outside, guards, self._engine.clock.wall(), book.rules)
         if tokens is None and not must:
             return False
         book.arrive(instance_id)
         kept.instance, kept.counted, kept.tokens = instance_id, True, tokens or []
-        own, provider = (book.outside.registry.breaker(*key).epoch for key in guards)
-        kept.epochs = own, provider
+        kept.epochs = own.epoch, provider.epoch
         self._flights.set(kept.plan.plan_id, self._vanishes(instance_id))
         return True
 
@@ -351,5 +399,5 @@ def _pinned(kept: Kept, now: int) -> str:
 
 
 def _source(kept: Kept) -> str:
-    """Return whose work a route is (F3a): the name its caller gave it; without one each is somebody else's."""
-    return kept.plan.task_id
+    """Return whose work a route is (F3a): the name its caller gave it; without one each route is somebody else's."""
+    return kept.plan.task_id or kept.plan.plan_id

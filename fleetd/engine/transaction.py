@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -135,6 +136,9 @@ def _load(ledger: Ledger, keys: Keys) -> Script[None]:
     loaded: Loaded = yield Load(keys)
     for task in loaded.tasks:
         ledger.adopt(task)
+    if keys.blocked:
+        read = Counter(task.blocked for task in loaded.tasks)
+        ledger.blocked_beyond.update(key for key, most in keys.blocked if read[key] >= most)
     ledger.runs.update(loaded.runs)
     for delivered in loaded.deliveries:
         ledger.deliveries.setdefault((delivered.source, delivered.id), delivered)

@@ -18,7 +18,7 @@ from fleetd.core.event import Event, EventFilter
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Delivered, Due, Edge, Keys, Minute, Registered
 from fleetd.core.limits import GateKey, GateRule
-from fleetd.core.route import Requirements, RoutePlan
+from fleetd.core.route import RoutePlan, TaskRoute
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class Snapshot:
     """
     Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
     their PENDING tasks that hold no place in a lane. `counts` of terminal statuses are of all that ever came there (less what was replayed or
-    discarded): retention takes nothing back. `blocked` maps the groups of BLOCKED tasks to what each waits for; `delayed` counts those tasks, too.
+    discarded): retention takes nothing back. `blocked` maps each group of BLOCKED tasks to the route of one; `delayed` counts those tasks, too.
     """
 
     daemon_id: str
@@ -141,7 +141,7 @@ class Snapshot:
     minutes: Mapping[int, Minute]
     instances: list[Registered] = field(default_factory=list)
     breakers: list[Breaker] = field(default_factory=list)
-    blocked: Mapping[int, Requirements] = field(default_factory=dict)
+    blocked: Mapping[int, TaskRoute] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,9 +123,7 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             minutes={minute: Minute(*values) for minute, *values in minutes},
             instances=[route_rows.instance_of(row) for row in instances],
             breakers=[route_rows.breaker_of(row) for row in breakers],
-            blocked={
-                group: route_rows.route_of(route).requirements for group, route in connection.execute(BLOCKED)
-            },
+            blocked={group: route_rows.route_of(route) for group, route in connection.execute(BLOCKED)},
         )
 
 

@@ -26,12 +26,15 @@ import e2e
 import idle
 import latency
 import restart
+import route_calls
+import routing
 import storm
 import submission
+import versus
 from figure import Figure, Sample
 from machine import Others
 from rich.console import Console
-from table import PLAIN_WIDTH, show
+from table import PLAIN_WIDTH, show, shown
 
 INTERRUPTED = 130
 BUILD = Path(__file__).parents[2] / "build"
@@ -45,6 +48,11 @@ MEASUREMENTS: Sequence[tuple[Sequence[str], Callable[[Sample], Awaitable[list[Fi
     (("restart_ready_s",), restart.measure),
     (("agents_idle",), idle.measure),
     (("heartbeat_storm_s",), storm.measure),
+    (tuple(f"route_decision_us_p50_{number}" for number in routing.BARS), routing.decisions),
+    (("route_decision_us_p50_1000_busy",), routing.busy),
+    (("breaker_ops_us",), routing.breaker),
+    (("route_vs_litellm",), versus.measure),
+    (("route_unary_vs_echo", "route_batch_per_s", "client_route_per_s"), route_calls.measure),
 )
 KEYS = [key for keys, _ in MEASUREMENTS for key in keys]
 
@@ -95,9 +103,7 @@ async def run(keys: set[str], console: Console) -> tuple[list[Figure], bool]:
             figures += found
             for figure in found:
                 figure.details["others_cores"] = cores
-                console.print(
-                    f"{figure.key} [bold]{figure.value:.4g}[/] {figure.unit}  ({monotonic() - began:.0f} s)"
-                )
+                console.print(f"{figure.key} [bold]{shown(figure)}[/]  ({monotonic() - began:.0f} s)")
     return figures, complete
 
 

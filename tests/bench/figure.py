@@ -18,11 +18,11 @@ class Figure:
     One measured value.
 
     `floor` is what the machine could do without the daemon, taken in the same run and in the unit `floor_unit` says; `bar` such as ">= 0.4" is
-    what is aimed at; `details` are further numbers of the same measurement.
+    what is aimed at; `details` are further numbers of the same measurement. `value` is None when it could not be measured; `note` says why.
     """
 
     key: str
-    value: float
+    value: float | None
     unit: str
     floor: float
     floor_unit: str
@@ -32,14 +32,14 @@ class Figure:
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """The value as a share or multiple of its floor; a value that is one already is returned as it is."""
-        return self.value if self.unit == "ratio" else self.value / self.floor
+        return self.value if self.value is None or self.unit == "ratio" else self.value / self.floor
 
     @property
     def met(self) -> bool | None:
-        """Tell whether the bar is met (`also`: whatever else belongs to it is); None when there is none."""
-        if not self.bar:
+        """Tell whether the bar is met (`also`: whatever else belongs to it is); None when there is none, or nothing was measured."""
+        if not self.bar or self.value is None:
             return None
         sign, limit = self.bar.split()
         return bool(COMPARE[sign](self.value, float(limit))) and self.also

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from figure import Figure
 from machine import BUSY
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 PLAIN_WIDTH = 180
@@ -28,14 +29,15 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for figure in figures:
         met = {None: "", True: "[green]", False: "[red]"}[figure.met]
+        known = figure.value is not None
         table.add_row(
             figure.key,
-            f"{met}{number(figure.value)} {'' if figure.unit == 'ratio' else figure.unit}",
-            number(figure.floor),
+            f"{met}{shown(figure)}",
+            number(figure.floor) if known else "",
             figure.floor_unit,
-            f"{figure.ratio:.2f}",
+            "" if figure.ratio is None else f"{figure.ratio:.2f}",
             figure.bar.replace(">=", "≥").replace("<=", "≤"),
-            figure.note,
+            escape(figure.note),
         )
     console.print(table)
     others = max((figure.details["others_cores"] for figure in figures), default=0.0)
@@ -43,6 +45,13 @@ def show(figures: Sequence[Figure], console: Console) -> None:
         console.print(
             f"[red]Other programs kept up to {others:.1f} cores busy meanwhile: do not compare these figures."
         )
+
+
+def shown(figure: Figure) -> str:
+    """Return the value with its unit."""
+    if figure.value is None:
+        return "[yellow]not measured[/]"
+    return f"{number(figure.value)} {'' if figure.unit == 'ratio' else figure.unit}".strip()
 
 
 def number(value: float) -> str:

@@ -243,7 +243,7 @@ async def test_only_blocked_tasks_are_in_a_group(store, status):
     await change(store, a_blocked(1, 7, status))
 
     assert seqs((await load(store, blocked=((7, 9),))).tasks) == [2]
-    assert (await store.snapshot(0)).blocked == {7: Requirements(model="model 7")}
+    assert (await store.snapshot(0)).blocked == {7: TaskRoute(Requirements(model="model 7"))}
     await change(store, a_blocked(2, 7, status))
     assert (await store.snapshot(0)).blocked == {}
 
@@ -274,9 +274,9 @@ async def test_the_snapshot_names_each_group_with_what_it_waits_for(store):
     )
 
     assert (await store.snapshot(0)).blocked == {
-        LOWEST: Requirements(model=f"model {LOWEST}"),
-        7: Requirements(model="model 7"),
-        HIGHEST: REQUIREMENTS,
+        LOWEST: TaskRoute(Requirements(model=f"model {LOWEST}")),
+        7: TaskRoute(Requirements(model="model 7")),
+        HIGHEST: TaskRoute(REQUIREMENTS, retry_at=5),
     }
 
 
@@ -323,7 +323,7 @@ async def test_what_the_router_keeps_is_there_after_a_restart(durable_place):
     snapshot = await again.snapshot(0)
     assert snapshot.instances == [Registered(INSTANCE, CONDITION)]
     assert snapshot.breakers == [breaker]
-    assert snapshot.blocked == {7: Requirements(model="model 7")}
+    assert snapshot.blocked == {7: TaskRoute(Requirements(model="model 7"))}
     assert snapshot.delayed == {"default": 1}
     assert await again.get_plans("task-1") == [PLAN]
     assert await task(again, "task-1") == a_blocked(1, 7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from fleetd.engine import dispatch, due, engine, feed, sweeper
+from fleetd.engine import dispatch, due, feed, sweeper
 from fleetd.engine.engine import EngineOptions
 
 OPTIONS = EngineOptions(queue_limit=30, batch_limit=3, outbox_limit=20)
@@ -14,7 +14,6 @@ BOUNDS = (
     (sweeper, "WINDOW", 3),
     (sweeper, "FIRED_AT_ONCE", 2),
     (dispatch, "CLAIMS_LIMIT", 2),
-    (engine, "CLAIMS_LIMIT", 2),
     (feed, "BUFFER", 5),
 )
 

@@ -247,6 +247,17 @@ async def test_a_task_is_rerouted_and_a_run_goes_on_elsewhere(fleet):
     assert edge.detail == f"{LOCAL['id']} to {SECOND['id']}: TIMEOUT"
 
 
+async def test_reroutes_of_tasks_are_counted_by_codes_of_the_error_table(fleet):
+    """R12, S7: what is counted by code does not grow with the fancy of callers."""
+    task = await submitted(fleet)
+    for number in range(2):
+        assert (await fleet("RerouteTask", task_id=task.id, error_code=f"mine-{number}")).success
+    stats = await fleet("GetRoutingStats")
+    assert dict(stats.reroutes_by_reason) == {"AGENT_ERROR": 2}
+    events = (await fleet("ListEvents", filter={"task_id": task.id, "types": [5]})).events
+    assert [event.payload["reason_code"] for event in events] == ["mine-0", "mine-1"]
+
+
 async def test_a_task_is_pinned_and_its_lease_goes_there(fleet):
     """R8."""
     task = await submitted(fleet)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from fleet.v1 import instance_pb2, route_pb2
@@ -152,6 +154,17 @@ async def test_a_bad_route_never_sinks_the_others(fleet):
     assert items[0].route.plan.task_id == "a"
     assert await refused(fleet, "RouteTasks", items=[]) == ["items"]
     assert await refused(fleet, "RouteTasks", items=[{}] * 1_001) == ["items"]
+
+
+@pytest.mark.parametrize(("item", "items", "turns"), [({}, 64, 4), ({"requirements": {"model": "x"}}, 8, 8)])
+async def test_others_get_their_turn_while_many_are_routed(fleet, item, items, turns):
+    """S7: looking for the name nearest to an unknown one takes as long as many routes."""
+    batch = asyncio.create_task(fleet("RouteTasks", items=[item] * items))
+    seen = 0
+    while not batch.done():
+        seen += 1
+        await asyncio.sleep(0)
+    assert seen > turns
 
 
 async def test_what_does_not_fit_into_one_answer_is_not_routed(ports):

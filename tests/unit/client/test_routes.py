@@ -6,7 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from fleetd_client import Aborted, FailedPrecondition, InvalidArgument, NotFound, registry, routes, task
+from fleetd_client import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    errors,
+    registry,
+    routes,
+    task,
+)
 from fleetd_client import stubs as s
 from fleetd_client.errors import FleetError, from_route_item
 from fleetd_client.requirements import requirements
@@ -232,3 +241,26 @@ def test_a_refused_item_of_the_router_becomes_the_error_of_a_call_alone(reason, 
         reason,
         f"{field}: words" if field else "words",
     )
+
+
+def test_a_refused_item_that_carries_its_code_is_the_error_of_a_call_of_its_own():
+    """S3, S5."""
+    late = from_route_item(
+        s.RouteItemError(
+            reason="NEW", message="busy", code=8, retry_after={"seconds": 2, "nanos": 500_000_000}
+        )
+    )
+    assert (type(late), late.retry_after) == (errors.Overloaded, 2.5)
+    bad = from_route_item(
+        s.RouteItemError(reason="FIELD_INVALID", message="instance: is required", code=3, field="instance")
+    )
+    assert isinstance(bad, errors.InvalidArgument)
+    assert bad.fields == (("instance", "is required"),)
+    lost = from_route_item(s.RouteItemError(reason="LEASE_LOST", message="over", code=9))
+    assert isinstance(lost, errors.LeaseLost)
+
+
+def test_an_item_for_which_there_was_no_room_is_asked_for_again_by_itself():
+    """S7: nothing was done for it."""
+    full = from_route_item(s.RouteItemError(reason="ANSWER_FULL", message="ask again", code=8))
+    assert type(full) is FleetError

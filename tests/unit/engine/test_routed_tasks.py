@@ -475,9 +475,10 @@ async def test_an_outcome_counts_on_a_lease_that_stands_only(fleet):
     await register(fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("b:y", priority=2))
     task = await submit(fleet)
     agent = await fleet.agent()
-    offer = await agent.start()
+    offer = await agent.take()
     advice = await fleet.do(ReportLease(task.id, offer.lease_epoch, Failure("", "CONN_REFUSED")))
     assert advice.instance.id == "b:y"
+    assert await fleet.status(task.id) is Status.RUNNING
     advice = await fleet.do(ReportLease(task.id, offer.lease_epoch, Failure("", "")))
     assert advice.step.kind is StepKind.PROCEED
     for epoch in (offer.lease_epoch - 1, offer.lease_epoch + 1):
