@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -127,6 +128,38 @@ async def test_the_agent_of_the_documentation_claims_reports_and_completes(daemo
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
+
+
+async def test_what_llm_agents_are_told_works_as_it_stands_there(curl):
+    """S4, M3: every command of docs/agents/SKILL.md, in its order, with the ids of this run."""
+    page = (ROOT / "docs" / "agents" / "SKILL.md").read_text()
+    claim, words, others = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
+    task = (await curl.call("Dispatcher/SubmitTask", title="x", requiredCapabilities=["code:python"]))[
+        "task"
+    ]["id"]
+
+    async def run(script: str) -> list[dict]:
+        script = script.replace("01M8...", task).replace('"wait": "60s"', '"wait": "0s"')
+        said = await say(
+            "env", f"FLEETD={curl.url}", "ME=me", "sh", "-ec", re.sub(r"\ncurl", "\necho; curl", script)
+        )
+        return [json.loads(line) for line in said.splitlines() if line.strip()]
+
+    ((lease,),) = [answer["leases"] for answer in await run(claim)]
+    assert (lease["taskId"], lease["leaseEpoch"]) == (task, "1")
+    progress, heartbeat = await run(words)
+    assert progress["acks"][0]["result"] == "REPORT_RESULT_ACCEPTED"
+    assert heartbeat["leases"] == [{"taskId": task, "leaseEpoch": "1"}]
+    submitted, waited = await run(others.replace("01M9...", task))
+    assert submitted["task"]["parentTaskId"] == task
+    assert waited["task"]["progress"] == 40
+    results = []
+    for line in re.findall(r'^{"taskId": "01M8...".*', page, re.MULTILINE):
+        report = json.loads(line.replace("01M8...", task))
+        answer = await curl.call("Dispatcher/ReportTasks", agentId="me", reports=[report])
+        results.append(answer["acks"][0]["result"])
+    # The first of the three ends the lease; the others are read and come too late.
+    assert results == ["REPORT_RESULT_ACCEPTED", "REPORT_RESULT_LEASE_LOST", "REPORT_RESULT_LEASE_LOST"]
 
 
 async def test_a_client_of_the_connect_protocol_works_without_knowing_us(curl):

@@ -1,9 +1,14 @@
 """The predecessors' paths, with the bodies that docs/http-compat.md shows."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fleetd.web.aliases import Aliases
 from tests.unit.web.wire import bad_fields, reason
+
+PAGE = Path(__file__).parents[3] / "docs" / "http-compat.md"
 
 
 async def ok(wire, verb, path, body=None, status=200):
@@ -171,8 +176,9 @@ async def test_bodies_are_json_or_nothing(wire):
     assert (await wire.client.post("/agents/none/restart")).status_code == 404
 
 
-async def test_every_alias_calls_a_method_of_the_table(wire):
-    """S4"""
+async def test_every_alias_is_in_the_documentation_and_the_other_way_round(wire):
+    """S4: docs/http-compat.md."""
     paths = {(next(iter(route.methods - {"HEAD"})), route.path) for route in Aliases(wire.web).routes()}
-    assert ("POST", "/api/v1/tasks/dequeue") in paths
-    assert len(paths) == 17
+    table = PAGE.read_text().partition("## Bodies")[0]
+    told = re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", table)
+    assert {(verb, path.replace(":path", "")) for verb, path in paths} == set(told)
