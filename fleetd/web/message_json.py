@@ -41,7 +41,12 @@ PLAIN = {
 def parse_object(data: bytes) -> dict[str, Any]:
     """Return the object of a body; an empty body is one without fields. Raises InvalidArgument."""
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_number) if data.strip() else {}
+        # Decoded here: json.loads would guess at other encodings, and let through what is no UTF-8.
+        text = data.decode()
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number) if text.strip() else {}
+        if "\\u" in text:
+            # Half of a surrogate pair can be escaped, though it is no text that anybody could store.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidArgument([("request", f"must be JSON in UTF-8: {error}")]) from None
     if not isinstance(value, dict):
