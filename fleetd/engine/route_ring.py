@@ -20,7 +20,8 @@ VERSIONS_KEPT = 100
 class Kept:
     """
     One route: every version of its plan, and how far whoever asked for it has come. `instance` is counted in that one's load until it is reported, ""
-    afterwards; `tokens` are the probes that are held for it. Times in monotonic milliseconds; `pinned_until` epoch ms.
+    afterwards; `tokens` are the probes that are held for it; `gone` once it left the ring: nobody would notice that it vanished. Times in
+    monotonic milliseconds; `pinned_until` epoch ms.
     """
 
     plans: list[RoutePlan]
@@ -38,6 +39,7 @@ class Kept:
     pin: str = ""
     pinned_until: int = 0
     forced: bool = False
+    gone: bool = False
 
     @property
     def plan(self) -> RoutePlan:
@@ -91,4 +93,5 @@ class RouteRing:
         name = kept.plan.task_id
         if self._names.get(name) == plan_id:
             del self._names[name]
+        kept.gone = True
         self._leave(kept)
