@@ -33,6 +33,8 @@ $(BIN)/python:
 	$(PYTHON) proto/generate.py --requirements | .venv-proto/bin/python -m pip --disable-pip-version-check --quiet install -r /dev/stdin
 	@touch $@
 
+JOBS ?= 2
+
 .PHONY: run
 run: .venv/installed ## Serve on 127.0.0.1:50051 with the data under ./var (Ctrl-C drains and stops)
 	@exec $(BIN)/fleetd serve --data-dir var
@@ -42,8 +44,8 @@ demo: .venv/installed ## Play a daemon and its agents in a few acts, judge every
 	@exec $(BIN)/python tests/demo/demo.py
 
 .PHONY: test
-test: .venv/installed-dev ## Run all tests that judge: unit, contract, integration, property
-	@exec $(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/property
+test: .venv/installed-dev ## Run all tests that judge (unit, contract, integration, property) with JOBS=2 processes
+	@exec $(BIN)/python -m pytest -n $(JOBS) tests/unit tests/contract tests/integration tests/property
 
 .PHONY: test-unit test-contract test-integration test-property
 test-unit: ## Run the tests of single rooms
@@ -55,7 +57,6 @@ test-unit test-contract test-integration test-property: test-%: .venv/installed-
 
 SEEDS ?= 200
 FIRST ?= 1
-JOBS ?= 2
 .PHONY: sim
 sim: .venv/installed-dev ## Simulate SEEDS=200 fleets under faults with JOBS=2 processes; SEED=n plays one and prints its history
 	@exec $(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS))

@@ -349,7 +349,7 @@ class StoreMachine(RuleBasedStateMachine):
             waiting = [t for t in model.tasks.values() if t.status in WAITING and not t.queued]
             assert snapshot.delayed == Counter(task.org_id for task in waiting)
             groups = {task.blocked: task.route.requirements for task in waiting if task.blocked}
-            assert snapshot.blocked == groups
+            assert {key: route.requirements for key, route in snapshot.blocked.items()} == groups
             assert snapshot.live == [task for _, task in sorted(model.tasks.items()) if task.live]
             page = result_of(store.list_tasks(TaskFilter(), 0, 1_000, 1_000))
             assert [row.task for row in page.rows] == [model.tasks[seq] for seq in model.newest(*Status)]
