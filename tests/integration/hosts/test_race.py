@@ -121,7 +121,7 @@ async def test_the_dispatcher_and_200_claimers_lease_each_of_1000_tasks_exactly_
     await fleet.close()
     won = Counter(row.agent_id for row in rows)
     shares = [won[name] for name in won if name.startswith("claimer-")]
-    print(  # noqa: T201 - the figures of the report
+    print(
         f"\n{modes}, prefer {prefer.value}: {TASKS} tasks, {CLAIMERS} claimers, {HOSTS} hosts of {SLOTS} slots: "
         f"{seconds:.2f} s, hosts {len(race.on_hosts)}, claimers {len(race.claimed)} "
         f"({len(shares)} of them got work, at most {max(shares, default=0)} each)"
