@@ -5,15 +5,26 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fleetd import exit_codes, router_files
-from fleetd.config import Config, ConfigError, Loaded, Setting, alert_address, load
+from fleetd import exit_codes, host_list, router_files
+from fleetd.config import (
+    Config,
+    ConfigError,
+    Loaded,
+    Setting,
+    alert_address,
+    comment_token,
+    load,
+    webhook_secret,
+)
 from fleetd.core.catalogue import Catalogue
+from fleetd.host_list import HostList
 
 # Typer's own tracebacks show local variables, and with them inputs of tasks.
 app = typer.Typer(
@@ -63,7 +74,7 @@ def serve(
     assignments: Assignments = None,
 ) -> None:
     """
-    Run the daemon until SIGTERM or SIGINT; a second one forces the end. SIGHUP has it read the Router's files again.
+    Run the daemon until SIGTERM or SIGINT; a second one forces the end. SIGHUP has it read the files of instances and hosts again.
 
     Example: fleetd serve --data-dir /var/lib/fleetd --set agents.heartbeat_max=30s
     """
@@ -90,7 +101,7 @@ def check_config(
     """
     Check the configuration that `serve` would use with the same flags, and the files it names.
 
-    Bad rows of the Router's files are an error here; `serve` skips them and names them in its log.
+    Bad rows of the files of instances and hosts are an error here; `serve` skips them and names them in its log.
 
     Example: fleetd check-config --config fleetd.toml --show-origin
     """
@@ -99,13 +110,14 @@ def check_config(
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for key, value, origin in rows:
         typer.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
-    problems, instances = _check_files(loaded.config)
+    problems, instances, hosts = _check_files(loaded.config)
     for problem in problems:
         typer.echo(f"fleetd: {problem}", err=True)
     if problems:
         raise typer.Exit(exit_codes.USAGE)
     if not show_origin:
         told = f" The Router's files define {instances:,} instances." if instances else ""
+        told += f" The file of hosts defines {hosts:,} hosts." if hosts else ""
         typer.echo(f"The configuration is valid.{told}")
 
 
@@ -122,20 +134,25 @@ def main() -> None:
     app()
 
 
-def _check_files(config: Config) -> tuple[list[str], int]:
-    """Return what is bad about the files the configuration names, and how many instances they define."""
+def _check_files(config: Config) -> tuple[list[str], int, int]:
+    """Return what is bad about the files the configuration names, and how many instances and hosts they define."""
     problems: list[str] = []
-    catalogue = Catalogue()
+    catalogue, hosts = Catalogue(), HostList()
     try:
         catalogue = router_files.load(config.router.providers_file, config.router.failover_file)
     except router_files.Unusable as error:
         problems.append(str(error))
-    problems += [f"{row.name}: {row.problem}" for row in catalogue.problems]
     try:
-        alert_address(config)
-    except ConfigError as error:
-        problems += error.problems
-    return problems, len(catalogue.instances)
+        hosts = host_list.load(config.hosts.file)
+    except router_files.Unusable as error:
+        problems.append(str(error))
+    problems += [f"{row.name}: {row.problem}" for row in (*catalogue.problems, *hosts.problems)]
+    for read in (alert_address, comment_token, partial(webhook_secret, environ=os.environ)):
+        try:
+            read(config)
+        except ConfigError as error:
+            problems += error.problems
+    return problems, len(catalogue.instances), len(hosts.hosts)
 
 
 def _load(

@@ -45,7 +45,8 @@ def load(providers_file: str, failover_file: str, known: Iterable[Instance] = ()
     return Catalogue(tuple(instances.values()), main.problems + more.problems, {**main.states, **more.states})
 
 
-def _read(name: str, form: Callable[[object], Catalogue]) -> Catalogue:
+def read_json(name: str) -> object:
+    """Return the JSON value of a file. Raises Unusable when it cannot be read, is too large or is no JSON."""
     try:
         with Path(name).open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -54,7 +55,15 @@ def _read(name: str, form: Callable[[object], Catalogue]) -> Catalogue:
     if len(data) > LARGEST:
         raise Unusable(f"{name}: must have at most {LARGEST:,} bytes")
     try:
-        return form(parse(data))
+        return parse(data)
+    except InvalidArgument as error:
+        raise Unusable(f"{name}: {error.fields[0][1]}") from None
+
+
+def _read(name: str, form: Callable[[object], Catalogue]) -> Catalogue:
+    data = read_json(name)
+    try:
+        return form(data)
     except InvalidArgument as error:
         raise Unusable(f"{name}: {error.fields[0][1]}") from None
 

@@ -15,7 +15,7 @@ STATUS_NAMES = {v.number: v.name for v in agent_pb2.AgentStatus.DESCRIPTOR.value
 def spec_in(message: agent_pb2.AgentSpec, path: str, limits: Limits, fields: Fields) -> AgentSpec:
     """Return what an agent says of itself."""
     return AgentSpec(
-        agent_id=fields.name(f"{path}.agent_id", message.agent_id, required=True),
+        agent_id=fields.own_name(f"{path}.agent_id", message.agent_id),
         agent_type=fields.text(f"{path}.agent_type", message.agent_type, WORD),
         hostname=fields.text(f"{path}.hostname", message.hostname, 255),
         endpoint=fields.text(f"{path}.endpoint", message.endpoint, 1_024),

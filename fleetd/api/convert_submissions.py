@@ -70,8 +70,6 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
     if agent_id:
         fields.name("agent_id", agent_id)
     route = requirements_in(message.route, "route", title, description, fields) if has("route") else None
-    if agent_id and mode is Mode.SSH_CLI:
-        fields.refuse("execution_mode", "must be PULL or UNDECIDED when agent_id names an agent")
     spec = Spec(
         title,
         description,

@@ -11,6 +11,7 @@ from fleetd.api.convert_routes import requirements_into
 from fleetd.api.convert_times import duration, epoch, timestamp
 from fleetd.api.limits import KEY, LABEL_VALUE, Limits
 from fleetd.api.validate import WORD, Fields
+from fleetd.core.hostbook import PREFIX, host_of
 from fleetd.core.ledger import Edge
 from fleetd.core.route import TaskRoute
 from fleetd.core.task import (
@@ -62,6 +63,8 @@ def task_out(
         text = getattr(task, name)
         if text:
             setattr(message, shown, text)
+    if task.agent_id.startswith(PREFIX):
+        message.host_id = host_of(task.agent_id)
     if spec.traceparent:
         message.traceparent = spec.traceparent
     if task.exclusive:

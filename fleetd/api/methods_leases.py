@@ -37,7 +37,7 @@ class LeaseMethods:
 
     async def claim_tasks(self, request: pb.ClaimTasksRequest, call: Call) -> pb.ClaimTasksResponse:
         limits, fields = self._limits, Fields()
-        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        agent_id = fields.own_name("agent_id", request.agent_id)
         incarnation = fields.text("incarnation", request.incarnation, WORD)
         capabilities = fields.capabilities("capabilities", request.capabilities, limits.capabilities)
         max_tasks = fields.number("max_tasks", request.max_tasks, 0, limits.batch) or 1
@@ -66,7 +66,7 @@ class LeaseMethods:
 
     async def report_tasks(self, request: pb.ReportTasksRequest, call: Call) -> pb.ReportTasksResponse:
         fields = Fields()
-        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        agent_id = fields.own_name("agent_id", request.agent_id)
         incarnation = fields.text("incarnation", request.incarnation, WORD)
         fields.check()
         words = words_in(request.reports, self._limits)
@@ -82,7 +82,7 @@ class LeaseMethods:
         self, request: health_pb2.HeartbeatRequest, call: Call
     ) -> health_pb2.HeartbeatResponse:
         fields = Fields()
-        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        agent_id = fields.own_name("agent_id", request.agent_id)
         incarnation = fields.text("incarnation", request.incarnation, WORD)
         held = refs_in(request.held, "held", self._limits.max_concurrency, fields)
         confirmed = order_ids_in(request.confirmed_orders, "confirmed_orders", fields)

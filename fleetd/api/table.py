@@ -14,11 +14,13 @@ from fleet.v1 import dispatcher_pb2, health_pb2, router_pb2
 from fleetd.api.ids import ulids
 from fleetd.api.limits import Limits
 from fleetd.api.methods_agents import AgentMethods
+from fleetd.api.methods_assign import AssignMethods
 from fleetd.api.methods_breakers import BreakerMethods
 from fleetd.api.methods_deadletters import DeadLetterMethods
 from fleetd.api.methods_events import EventMethods
 from fleetd.api.methods_explain import ExplainMethods
 from fleetd.api.methods_health import HealthMethods
+from fleetd.api.methods_hosts import HostMethods
 from fleetd.api.methods_instances import Credentials, InstanceMethods
 from fleetd.api.methods_leases import LeaseMethods
 from fleetd.api.methods_queues import QueueMethods
@@ -133,6 +135,7 @@ def method_table(
     routes = RouteMethods(engine, limits, new_id)
     instances = InstanceMethods(engine, limits, credentials)
     breakers = BreakerMethods(engine)
+    hosts = HostMethods(engine, limits)
     small = 64 << 10  # ids, reasons and filters
     ids = 256 << 10  # a thousand ids
     agent = 2 << 20  # labels and metadata, or held leases, at their limits
@@ -152,6 +155,7 @@ def method_table(
             "CancelTasks": _Row(tasks.cancel_tasks, SUBMITTERS, ids),
             "TimeoutTask": _Row(tasks.timeout_task, OPERATORS, small, False),
             "RetryTask": _Row(tasks.retry_task, SUBMITTERS, small, False),
+            "AssignTask": _Row(AssignMethods(engine).assign_task, OPERATORS, small, False),
             "UpdateTask": _Row(tasks.update_task, SUBMITTERS, task, False),
             "ListEvents": _Row(events.list_events, READERS, small),
             "WatchEvents": _Row(None, READERS, small),
@@ -179,6 +183,10 @@ def method_table(
             "DrainAgent": _Row(agents.drain_agent, OPERATORS, small),
             "UndrainAgent": _Row(agents.undrain_agent, OPERATORS, small),
             "DrainAgents": _Row(agents.drain_agents, OPERATORS, small),
+            "UpsertHosts": _Row(hosts.upsert_hosts, OPERATORS, most),
+            "ListHosts": _Row(hosts.list_hosts, READERS, small),
+            "RemoveHost": _Row(hosts.remove_host, OPERATORS, small, False),
+            "SetHostState": _Row(hosts.set_host_state, OPERATORS, small),
         },
         HEALTH: {
             "GetStatus": _Row(health.get_status, READERS | AGENTS, small, True, Admission.ALWAYS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from fleetd.core.hostbook import PREFIX
 from fleetd.errors import InvalidArgument
 
 NAME = re.compile(r"[A-Za-z0-9._\-:/@]{1,128}")
@@ -44,6 +45,15 @@ class Fields:
         if (value or required) and not NAME.fullmatch(value):
             self.refuse(path, "must be 1 to 128 letters, digits and . _ - : / @")
         return value
+
+    def own_name(self, path: str, value: str) -> str:
+        """Return the name an agent gives itself; names of hosts are not for agents."""
+        if value.startswith(PREFIX):
+            self.refuse(
+                path, f"must not begin with {PREFIX}, which is kept for what the daemon runs on hosts"
+            )
+            return value
+        return self.name(path, value, required=True)
 
     def task_id(self, path: str, value: str, *, required: bool = True) -> str:
         """Return the id; whether there is such a task is not asked here."""

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fleetd.core import runs
 from fleetd.core.event import EventType
-from fleetd.core.host import HostAgent
-from fleetd.core.hostbook import PREFIX, HostRow, seat_name
 from fleetd.core.interventions import find
 from fleetd.core.ledger import DueKind, Keys, Ledger, lane_key
-from fleetd.core.limits import closure
+from fleetd.core.target import capability_mismatch, find_target
 from fleetd.core.task import WAITING, Mode, ModeSource, Spec, Status, Task
-from fleetd.errors import InvalidArgument, NotFound, WrongState
+from fleetd.errors import WrongState
+
+
+class Assigned(NamedTuple):
+    """A task that was assigned, as it is after the transaction: whoever it was assigned to may have it already."""
+
+    task: Task
+    spec: Spec
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
     """
-    Reserve a waiting task for an agent or host. Answer: the Task.
+    Reserve a waiting task for an agent or host. Answer: Assigned.
 
     `mode` None: PULL for a registered agent, SSH_CLI for a host, an agent when the name is both. `force` moves a task that was offered and not accepted, and one
     whose capabilities the target lacks. The reservation lasts a minute from when the task waits; a second one replaces it.
@@ -36,10 +42,10 @@ class Assign:
     def more(self, ledger: Ledger) -> Keys | None:
         return None
 
-    def apply(self, ledger: Ledger) -> Task:
+    def apply(self, ledger: Ledger) -> Assigned:
         task = find(ledger, self.task_id)
         spec = ledger.specs[task.seq]
-        name, capabilities, mode = self._target(ledger, spec)
+        name, mode, lacking = find_target(ledger, self.target, self.mode, spec.required_capabilities)
         self._check_mode(task, mode)
         offered = task.status is Status.ASSIGNED and not task.accepted and self.force
         if task.status not in WAITING and not offered:
@@ -49,13 +55,8 @@ class Assign:
                 f"task {task.id} is {task.status.name}{hint}",
                 {"status": task.status.name},
             )
-        lacking = [each for each in spec.required_capabilities if each not in closure(capabilities)]
         if lacking and not self.force:
-            raise WrongState(
-                "CAPABILITY_MISMATCH",
-                f"{self.target} lacks {', '.join(lacking)}; force assigns it all the same",
-                {"lacking": ",".join(lacking)},
-            )
+            raise capability_mismatch(self.target, lacking, "; force assigns it all the same")
         if offered:
             runs.release(ledger, task, f"assigned to {self.target}", tell=True)
         if task.queued:
@@ -71,29 +72,7 @@ class Assign:
         payload = {"fields": ["reserved_for"], "reserved_for": name, "reason": self.reason}
         ledger.touch(task)
         ledger.event(task, EventType.TASK_UPDATED, payload)
-        return task
-
-    def _target(self, ledger: Ledger, spec: Spec) -> tuple[str, tuple[str, ...], Mode]:
-        """Return the name the lease will be held under, what that one can do, and the mode that goes with it."""
-        agent = None if self.target.startswith(PREFIX) else ledger.agent(self.target)
-        row = ledger.hosts.rows().get(self.target)
-        if agent is not None and (self.mode is not Mode.SSH_CLI or row is None):
-            self._refuse_mode(Mode.PULL, "an agent")
-            return self.target, agent.spec.capabilities, Mode.PULL
-        if row is None:
-            raise NotFound(
-                "AGENT_NOT_FOUND",
-                f"neither an agent nor a host is called {self.target!r}",
-                {"agent_id": self.target},
-            )
-        self._refuse_mode(Mode.SSH_CLI, "a host")
-        best = _best(row, spec)
-        return seat_name(row.host.id, best.type), best.capabilities, Mode.SSH_CLI
-
-    def _refuse_mode(self, served: Mode, what: str) -> None:
-        if self.mode not in (None, served):
-            right = f"must be {served.name} or left out: {self.target} is {what}"
-            raise InvalidArgument([("execution_mode", right)])
+        return Assigned(task, spec)
 
     def _check_mode(self, task: Task, mode: Mode) -> None:
         if self.mode is None and task.mode_source is ModeSource.EXPLICIT and task.mode is not mode:
@@ -102,13 +81,3 @@ class Assign:
                 f"task {task.id} was submitted as {task.mode.name}; name execution_mode {mode.name} to change that",
                 {"execution_mode": task.mode.name},
             )
-
-
-def _best(row: HostRow, spec: Spec) -> HostAgent:
-    """Return the host's agent that lacks the fewest of the task's capabilities, the first one of them."""
-
-    def lacking(agent: HostAgent) -> int:
-        has = closure(agent.capabilities)
-        return sum(each not in has for each in spec.required_capabilities)
-
-    return min(row.host.agents, key=lacking)

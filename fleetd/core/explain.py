@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fleetd.core.limits import Gate
-from fleetd.core.task import Order, Status, Task
+from fleetd.core.modes import serves
+from fleetd.core.task import Mode, ModeSource, Order, Status, Task
 
 
 class Reason(NamedTuple):
@@ -32,10 +33,26 @@ class AgentView:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPlace:
+    """
+    What matters of one kind of agent on one host that has the capabilities a task needs. `state` is that of the host, or DISABLED; `why` it is in it;
+    `working`: it takes tasks as long as it has a free slot.
+    """
+
+    host_id: str
+    state: str
+    why: str
+    working: bool
+    held: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """
-    What the engine knows around a waiting task. Times in epoch ms, 0 = unset; `lacking` are capabilities that no known agent has; `retry_at` is when a
-    BLOCKED one is looked at although nothing changes.
+    What the engine knows around a waiting task. Times in epoch ms, 0 = unset; `lacking` are capabilities that nobody has who may run it; `retry_at` is when
+    a BLOCKED one is looked at although nothing changes. `able` and `places` are the agents and hosts that could run it, of `agents` and `hosts` in all;
+    `undecided_for` is how long a task waits for a host, ms.
     """
 
     now: int
@@ -49,6 +66,9 @@ class Surroundings:
     better_lanes: int
     unable_since: int
     retry_at: int = 0
+    places: tuple[HostPlace, ...] = ()
+    hosts: int = 0
+    undecided_for: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +94,12 @@ def explain(task: Task, around: Surroundings) -> Explanation:
         return _said([Reason("OFFERED", text, {"lease_epoch": task.lease_epoch})])
     if task.status is Status.BLOCKED:
         return _said([_blocked(task, around)])
-    reasons = [*_delayed(task, around), *_gates(around), *_agents(task, around), *_order(around)]
+    reasons = [*_delayed(task, around), *_gates(around), *_takers(task, around), *_order(around)]
     if not around.serving:
         reasons.insert(0, Reason("DAEMON_DRAINING", "the daemon is stopping and gives no work"))
     if not reasons:
         reasons.append(Reason("NEXT", "it is next in line"))
-    lost = not any(agent.connected for agent in around.able)
+    lost = not any(agent.connected for agent in around.able) and not any(p.working for p in around.places)
     since = max(task.queued_at, around.unable_since) if lost else 0
     return _said(reasons, since)
 
@@ -137,11 +157,25 @@ def _gates(around: Surroundings) -> list[Reason]:
     return reasons
 
 
-def _agents(task: Task, around: Surroundings) -> list[Reason]:
+def _takers(task: Task, around: Surroundings) -> list[Reason]:
+    """Tell what keeps those from it who may run it; nothing when one of them has a free slot."""
+    mode = task.mode if task.mode_source is ModeSource.EXPLICIT else Mode.UNDECIDED
+    free = any(agent.ceiling > agent.held for agent in around.able)
+    free = free or any(place.working and place.slots > place.held for place in around.places)
+    if task.reserved_agent and not free:
+        return [Reason("RESERVED", f"it is reserved for {task.reserved_agent}, which has no free slot")]
+    if not serves(mode, host=False):
+        return _hosts(around)
+    agents = _agents(around)
+    if not agents or not around.places:
+        return agents
+    hosts = _waits(task, around) if task.mode is Mode.UNDECIDED else _hosts(around)
+    return [*agents, *hosts] if hosts else []
+
+
+def _agents(around: Surroundings) -> list[Reason]:
     """Tell what keeps the agents from it; nothing when one of them has a free slot."""
     able = around.able
-    if task.reserved_agent and not any(agent.ceiling > agent.held for agent in able):
-        return [Reason("RESERVED", f"it is reserved for {task.reserved_agent}, which has no free slot")]
     if not able:
         numbers = {"agents": around.agents, "able": 0}
         if around.lacking:
@@ -176,6 +210,56 @@ def _agents(task: Task, around: Surroundings) -> list[Reason]:
         text = f"{which} of the {whose} {'is' if slots == 1 else 'are'} taken"
         return [Reason("NO_FREE_SLOT", text, {**numbers, "slots": slots, "held": held})]
     return []
+
+
+def _hosts(around: Surroundings) -> list[Reason]:
+    """Tell what keeps the hosts from it; nothing when one of them has a free slot."""
+    places = around.places
+    if not places:
+        text = "no host has all its capabilities" if around.hosts else "no host is configured"
+        if around.lacking and around.hosts:
+            text = f"no host has {', '.join(around.lacking)}"
+        return [Reason("NO_CAPABLE_HOST", text, {"hosts": around.hosts, "able": 0})]
+    working = [place for place in places if place.working]
+    able = len({place.host_id for place in places})
+    numbers = {"able": able, "online": len({place.host_id for place in working})}
+    if not working:
+        return [Reason("HOSTS_OFFLINE", _absent(places), numbers)]
+    held, slots = sum(p.held for p in working), sum(p.slots for p in working)
+    if held < slots:
+        return []
+    which = "the only slot" if slots == 1 else f"all {slots} slots"
+    whose = "only able host" if numbers["online"] == 1 else f"{numbers['online']} able hosts"
+    text = f"{which} of the {whose} {'is' if slots == 1 else 'are'} taken"
+    return [Reason("NO_FREE_SLOT", text, {**numbers, "slots": slots, "held": held})]
+
+
+def _waits(task: Task, around: Surroundings) -> list[Reason]:
+    """Tell how long a task that nobody has decided waits for hosts that could run it; nothing when one of them has a free slot."""
+    if not _hosts(around):
+        return []
+    places = around.places
+    left = max(0, task.queued_at + around.undecided_for - around.now)
+    able = len({place.host_id for place in places})
+    numbers = {"able": able, "milliseconds": left}
+    if not any(place.working for place in places):
+        text = f"it waits for a host: {_absent(places)}"
+    else:
+        whose = f"host {places[0].host_id}" if able == 1 else f"one of the {able} able hosts"
+        when = f"in {_span(left)}" if left else "at the next look"
+        text = f"it waits for a free slot of {whose}, and is left to agents {when}"
+    return [Reason("WAITS_FOR_HOST", text, numbers)]
+
+
+def _absent(places: tuple[HostPlace, ...]) -> str:
+    """Return what is the matter with hosts none of which takes work."""
+    first = places[0]
+    able = len({place.host_id for place in places})
+    if able > 1:
+        return f"none of the {able} able hosts is online"
+    why = f": {first.why}" if first.why else ""
+    said = first.state if first.state != "ONLINE" else "ONLINE and takes no work"
+    return f"the only able host, {first.host_id}, is {said}{why}"
 
 
 def _order(around: Surroundings) -> list[Reason]:

@@ -29,6 +29,8 @@ AGENT_FIELDS: tuple[str, ...] = (
 )  # fmt: skip
 
 WORD_CHARS, PATH_CHARS, ELEMENT_CHARS = 256, 4_096, 65_536
+NAME = re.compile(r"[A-Za-z0-9._\-:@]{1,60}")
+"""Names of hosts and of their agents: both together make the name of an agent, of which a slash parts them."""
 MOST_AGENTS = MOST_CAPABILITIES = 64
 MOST_ELEMENTS = MOST_VARIABLES = 256
 MOST_CONCURRENCY = 1_000
@@ -109,7 +111,7 @@ def host(fields: Mapping[str, object], *, source: str = "file") -> Host:
     """
     given = _Given(fields)
     made = Host(
-        id=given.word("id", required="build-1"),
+        id=given.name("id", "build-1"),
         hostname=given.machine("hostname"),
         user=given.machine("user", required=False),
         port=given.whole("port", 1, MOST_PORT, 22),
@@ -133,7 +135,7 @@ def _agents(given: _Given) -> tuple[HostAgent, ...]:
             continue
         inner = _Given(value, f"agents[{place}].", given.errors)
         agent = _agent(inner)
-        if agent.type in made:
+        if agent.type and agent.type in made:
             inner.refuse("type", f"must be given once on a host, unlike {shown(agent.type)}")
         made[agent.type] = agent
     return tuple(made.values())
@@ -142,7 +144,7 @@ def _agents(given: _Given) -> tuple[HostAgent, ...]:
 def _agent(given: _Given) -> HostAgent:
     prompt = given.choice("prompt", PROMPTS)
     return HostAgent(
-        type=given.word("type", required="coder"),
+        type=given.name("type", "coder"),
         command=given.command(prompt),
         capabilities=given.capabilities(),
         max_concurrency=given.whole("max_concurrency", 1, MOST_CONCURRENCY, 1),
@@ -181,6 +183,14 @@ class _Given:
         else:
             return value
         return ""
+
+    def name(self, name: str, example: str) -> str:
+        """Return the name of a host or of a kind of agent, which must be there."""
+        value = self.word(name, required=example)
+        if value and not NAME.fullmatch(value):
+            self.refuse(name, f"must be 1 to 60 letters, digits and . _ - : @, unlike {shown(value)}")
+            return ""
+        return value
 
     def machine(self, name: str, *, required: bool = True) -> str:
         """Return the name of a host or a user."""

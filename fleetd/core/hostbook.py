@@ -34,6 +34,11 @@ def seat_name(host_id: str, agent_type: str) -> str:
     return f"{PREFIX}{host_id}/{agent_type}"
 
 
+def host_of(name: str) -> str:
+    """Return the id of the host that holds leases under a name; "" when an agent does."""
+    return name.removeprefix(PREFIX).partition("/")[0] if name.startswith(PREFIX) else ""
+
+
 class HostBook:
     """Every host. Changes belong to a transaction: `commit` keeps them, `rollback` takes them back."""
 

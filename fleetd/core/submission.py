@@ -10,6 +10,7 @@ from fleetd.core.event import EventType
 from fleetd.core.ledger import DueKind, Edge, Keys, Ledger, NewTask, lane_key
 from fleetd.core.limits import GateKey
 from fleetd.core.route import Requirements
+from fleetd.core.target import capability_mismatch, find_target
 from fleetd.core.task import Mode, ModeSource, Payload, Priority, RetryPolicy, Spec, Task
 from fleetd.errors import AlreadyExists, FleetError, InvalidArgument, NotFound, Overloaded
 
@@ -90,6 +91,7 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
             return Taken(first, ledger.specs[first.seq], duplicate=True)
     now = ledger.now
     _check(ledger, item)
+    reserved = _reserved(ledger, item) if item.agent_id else ""
     plan = routed.first_plan(ledger, item.id, item.route) if item.route is not None else None
     task = Task(
         seq=ledger.next_seq,
@@ -109,7 +111,7 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
         start_by=now + item.spec.schedule_to_start if item.spec.schedule_to_start else 0,
         timeout=item.timeout,
         retry=item.retry,
-        reserved_agent=item.agent_id,
+        reserved_agent=reserved,
         exclusive=item.exclusive,
         parent_id=item.parent_task_id,
         external_ref=item.external_ref,
@@ -156,5 +158,12 @@ def _check(ledger: Ledger, item: Submission) -> None:
         raise InvalidArgument([("deadline", "must be in the future")])
     if item.deadline and item.run_at >= item.deadline:
         raise InvalidArgument([("run_at", "must be before deadline")])
-    if item.agent_id and ledger.agent(item.agent_id) is None:
-        raise NotFound("AGENT_NOT_FOUND", f"agent_id: no agent {item.agent_id!r} is registered")
+
+
+def _reserved(ledger: Ledger, item: Submission) -> str:
+    """Return the name under which the lease will be held of a task whose submitter named who shall run it (M4)."""
+    wanted = item.spec.required_capabilities
+    target = find_target(ledger, item.agent_id, item.mode, wanted)
+    if target.lacking:
+        raise capability_mismatch(item.agent_id, target.lacking)
+    return target.name

@@ -19,7 +19,7 @@ from fleetd.clock import Clock
 from fleetd.core.agent import Agent
 from fleetd.core.audit import Nothing
 from fleetd.core.explain import Explanation
-from fleetd.core.hostbook import PREFIX, HostBook
+from fleetd.core.hostbook import HostBook, host_of
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger, Minute
 from fleetd.core.limits import Gates
@@ -483,9 +483,10 @@ class Engine:
             self.sweeper.set_lease("offer", task, self.clock.now() + self.rules.offer_timeout)
 
     def run_timeout(self, task: Task) -> int:
-        """Return the longest run of a live task, ms: where nothing is said a host has more time than an agent (T3)."""
-        on_host = task.agent_id.startswith(PREFIX)
-        return task.timeout or (self.rules.host_timeout if on_host else self.rules.default_timeout)
+        """Return the longest run of a task on the agent or host that holds it, ms (T3)."""
+        if task.timeout:
+            return task.timeout
+        return self.rules.host_timeout if host_of(task.agent_id) else self.rules.default_timeout
 
     def start_timeout(self, task: Task) -> int:
         """Return how long an accepted lease may wait for its start, ms: the answer of a claim can be lost while its agent lives on."""

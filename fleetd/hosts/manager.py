@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fleetd.core.attendance import Unregister
 from fleetd.core.host import Host, HostState
-from fleetd.core.hostbook import HostRow, seat_name
+from fleetd.core.hostbook import HostRow, host_of, seat_name
 from fleetd.core.hosting import NoteHost
 from fleetd.engine.engine import Engine, Log
 from fleetd.errors import FleetError
@@ -80,6 +81,14 @@ class HostManager:
                     continue
                 known = self._stations[host_id] = self._open(row.host, runner)
             self._set_online(known, row)
+        await self._forget()
+
+    async def _forget(self) -> None:
+        """Take seats that no host has any more out of the list of agents."""
+        wanted = {name for name, _, _ in self._engine.hosts.seats()}
+        for name in [name for name in self._engine.agents if host_of(name) and name not in wanted]:
+            with contextlib.suppress(FleetError):
+                await self._engine.post_internal(Unregister(name))
 
     def _open(self, host: Host, runner: Runner) -> _Station:
         station = _Station(host, runner, [])

@@ -13,16 +13,26 @@ from fleetd.hosts.runner import Runner
 
 
 def runner_for(
-    host: Host, *, markers: Path, environ: Mapping[str, str], clock: Clock, grace: int = 10_000
+    host: Host, *, markers: str, here: Path, environ: Mapping[str, str], clock: Clock, grace: int = 10_000
 ) -> Runner:
     """
-    Return the runner of a host; `markers` is the directory for those of localhost, the other arguments are those of the runners.
+    Return the runner of a host.
+
+    Args:
+        host: where.
+        markers: the directory of the markers; a relative one lies below the home directory of the host, for localhost below `here`.
+        here: the data directory.
+        environ: as the runners want it, and so are the others.
+        clock: see there.
+        grace: see there.
 
     Raises:
         WrongState: EXTRA_MISSING, the host is another machine and asyncssh is not installed.
     """
     if is_local(host):
-        return LocalRunner(markers=markers, environ=environ, clock=clock, work_dir=host.work_dir, grace=grace)
+        return LocalRunner(
+            markers=here / markers, environ=environ, clock=clock, work_dir=host.work_dir, grace=grace
+        )
     try:
         from fleetd.hosts.ssh import SshRunner  # noqa: PLC0415 - the library it needs is an extra
     except ModuleNotFoundError as error:
@@ -30,4 +40,4 @@ def runner_for(
             raise
         text = f"host {host.id}: {host.hostname} is reached by SSH, which needs asyncssh: pip install 'fleetd[ssh]'"
         raise WrongState("EXTRA_MISSING", text, {"host": host.id, "extra": "ssh"}) from None
-    return SshRunner(host, environ=environ, clock=clock, grace=grace)
+    return SshRunner(host, environ=environ, clock=clock, markers=markers, grace=grace)

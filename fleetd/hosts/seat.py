@@ -131,6 +131,7 @@ class HostSeat:
         self.set_online(online=self._online)
         if self._unheard:
             self._engine.sessions.post_words(session, tuple(self._unheard.values()))
+        # Kept when this is cancelled: what runs is handed back in it.
         wait = await self._serve(session)
         self._session = None
         return wait
@@ -298,10 +299,8 @@ class HostSeat:
             )
 
     async def _hand_back(self) -> None:
-        """End what runs, give its leases back, and leave: without a goodbye the session would be given work until it is missed."""
-        session = self._session
-        if session is not None:
-            self._engine.sessions.slots(session, 0)
+        """End what runs, and give its leases back unburnt; then nobody sits here any more."""
+        self.set_online(online=False)
         runs = list(self._runs.values())
         for run in runs:
             if run.order is Order.NONE:
@@ -313,10 +312,10 @@ class HostSeat:
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
+        session, self._session = self._session, None
         if session is not None:
             with contextlib.suppress(FleetError):
-                await self._engine.sessions.goodbye(session, "the host takes no more work")
-            self._session = None
+                await self._engine.sessions.goodbye(session, "the host gets no work any more")
 
     def _ceiling(self) -> int:
         return self._agent.max_concurrency if self._online else 0

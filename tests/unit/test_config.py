@@ -1,5 +1,6 @@
 """Configuration: every origin, its rank, and what is said about a bad value."""
 
+import json
 import os
 import re
 import subprocess
@@ -313,6 +314,22 @@ def test_check_config_says_how_many_instances_good_files_define(tmp_path):
     assert (done.returncode, done.stdout) == (
         0,
         "The configuration is valid. The Router's files define 2 instances.\n",
+    )
+
+
+def test_check_config_reads_the_file_of_hosts_and_names_every_bad_one(tmp_path):
+    """M5."""
+    file = tmp_path / "hosts.json"
+    good = {"id": "a", "hostname": "localhost", "agents": [{"type": "t", "command": ["cat"]}]}
+    file.write_text(json.dumps({"hosts": [good, {**good, "id": "b", "port": 0}]}))
+    done = run("check-config", "--set", f"hosts.file={file}")
+    assert done.returncode == exit_codes.USAGE
+    assert done.stderr == f"fleetd: {file}: hosts[1] (b): port: must be 1 to 65,535, not 0\n"
+    file.write_text(json.dumps({"hosts": [good]}))
+    assert "The file of hosts defines 1 hosts." in run("check-config", "--set", f"hosts.file={file}").stdout
+    file.write_text("[]")
+    assert (
+        'must be an object with a list "hosts"' in run("check-config", "--set", f"hosts.file={file}").stderr
     )
 
 

@@ -13,6 +13,7 @@ from fleetd.core.breaker import BreakerKind
 from fleetd.core.breaking import ForceBreaker, ResetBreakers
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.instance import Instance, InstanceState, ProbeKind
+from fleetd.core.modes import Prefer
 from fleetd.core.registration import PutInstances
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.daemon import alert_hook, engine_options, kept, probe_instances, retention, router_rules, rules
@@ -57,6 +58,12 @@ def test_the_numbers_of_the_router_are_what_the_configuration_says():
     assert found.breakers.strikes == 6
     assert rules(config).router == found
     assert engine_options(config).router == RouterOptions(8, 9_000)
+
+
+def test_modes_are_decided_as_the_configuration_says():
+    """M2."""
+    found = rules(Config.model_validate({"modes": {"prefer": "least_loaded", "undecided_for": "0s"}}))
+    assert (found.prefer, found.undecided_for) == (Prefer.LEAST_LOADED, 0)
 
 
 async def test_a_part_that_breaks_is_logged_and_begins_again():

@@ -13,7 +13,8 @@ from fleetd.core.instance import Instance, InstanceState
 from fleetd.core.registration import PutInstances
 from fleetd.core.settings import Rules
 from fleetd.engine.engine import Engine
-from fleetd.instance_files import SHOWN, InstanceFiles
+from fleetd.instance_files import InstanceFiles
+from fleetd.read_again import SHOWN
 from fleetd.router_files import Unusable
 from tests.unit.engine.faults import FULL, FaultyStore
 from tests.unit.engine.fleet import Fleet

@@ -81,6 +81,11 @@ def test_grpc_is_known_to_the_rpc_room_only(imports):
     assert not {module for module in importers(imports, GRPC) if not is_in(module, "fleetd.rpc")}
 
 
+def test_the_http_server_is_known_to_the_web_room_only_and_uvicorn_to_one_module(imports):
+    assert not {m for m in importers(imports, {"starlette"}) if not is_in(m, "fleetd.web")}
+    assert set(importers(imports, {"uvicorn"})) == {"fleetd.web.server"}
+
+
 def test_the_daemon_does_not_use_the_client_library(imports):
     assert not list(importers(imports, {"fleetd_client"}))
 
@@ -89,6 +94,12 @@ def test_sql_is_known_to_the_store_only(imports):
     # The command line prints SQLite's version.
     elsewhere = {m for m in importers(imports, {"sqlite3", "aiosqlite"}) if not is_in(m, "fleetd.store")}
     assert elsewhere <= {"fleetd.cli"}
+
+
+def test_the_library_for_ssh_is_known_to_one_module_only(imports):
+    # It is an extra: everything else must import without it.
+    assert set(importers(imports, {"asyncssh"})) == {"fleetd.hosts.ssh"}
+    assert {module for module in imports if "fleetd.hosts.ssh" in imports[module]} == {"fleetd.hosts.opening"}
 
 
 def test_a_module_has_one_noun():

@@ -175,6 +175,12 @@ async def test_a_word_this_version_does_not_know_is_passed_over(wire):
         (pb.ClaimRequest(hello={"agent": {"agent_id": "a"}, "protocol_version": 1}), "hello.incarnation"),
         (pb.ClaimRequest(hello={"agent": {"agent_id": "a"}, "incarnation": "1"}), "hello.protocol_version"),
         (pb.ClaimRequest(hello={"incarnation": "1", "protocol_version": 1}), "hello.agent.agent_id"),
+        (
+            pb.ClaimRequest(
+                hello={"agent": {"agent_id": "host:a/b"}, "incarnation": "1", "protocol_version": 1}
+            ),
+            "hello.agent.agent_id",
+        ),
     ],
 )
 async def test_a_bad_hello_is_refused_with_the_field(wire, first, field):

@@ -143,11 +143,13 @@ async def test_a_bad_name_is_refused_before_anything_is_paused(port):
 
 
 AGENT, TASK = {"agent_id": "agent-1"}, {"task_id": "none"}
+HOST = {"id": "a", "hostname": "localhost", "agents": [{"type": "t", "command": ["cat"]}]}
 ACTS = {
     "CancelTask": (TASK, "none"),
     "CancelTasks": ({"filter": {"org_id": "acme"}}, 'org_id: "acme"'),
     "TimeoutTask": (TASK, "none"),
     "RetryTask": (TASK, "none"),
+    "AssignTask": ({**TASK, "agent_id": "agent-1"}, "none"),
     "UpdateTask": ({**TASK, "update_mask": {"paths": ["priority"]}, "changes": {"priority": 1}}, "none"),
     "ReplayDeadLetters": ({"ids": ["none"]}, "none"),
     "DiscardDeadLetters": ({"ids": ["one", "two"]}, "one, two"),
@@ -163,6 +165,9 @@ ACTS = {
     "DrainAgent": (AGENT, "agent-1"),
     "UndrainAgent": (AGENT, "agent-1"),
     "DrainAgents": ({"id_pattern": "agent-*"}, 'id_pattern: "agent-*"'),
+    "UpsertHosts": ({"hosts": [HOST, {**HOST, "id": "b"}]}, "a, b"),
+    "RemoveHost": ({"id": "a"}, "a"),
+    "SetHostState": ({"id": "a", "state": 4}, "a"),
     "OverrideRoute": ({"plan_id": "none", "instance": "a:1"}, "none"),
     "UpsertInstances": ({"instances": [{"id": "a:1"}, {"id": "a:2"}]}, "a:1, a:2"),
     "RemoveInstance": ({"id": "a:1"}, "a:1"),
@@ -176,6 +181,7 @@ WITHOUT_REASON = {
     "UpdateTask",
     "UnregisterAgent",
     "UpdateAgentCapabilities",
+    "UpsertHosts",
     "UpsertInstances",
     "ImportCatalogue",
 }
@@ -202,9 +208,12 @@ async def test_every_act_of_an_operator_leaves_its_line_even_when_it_is_refused(
             await port(name, **fields, **({"reason": reason} if reason else {}), call=Call(actor="ada"))
         await port("RegisterAgent", agent={"agent_id": "agent-1"})
     lines = (await port("ListAudits")).lines
-    written = {"SetQueueLimits": f"weight=2: {reason}", "SetInstanceState": f"READY: {reason}"}.get(
-        name, reason
-    )
+    written = {
+        "SetQueueLimits": f"weight=2: {reason}",
+        "SetInstanceState": f"READY: {reason}",
+        "SetHostState": f"STOPPED: {reason}",
+        "AssignTask": f"agent-1: {reason}",
+    }.get(name, reason)
     assert [(line.actor, line.action, line.target, line.reason) for line in lines] == [
         ("ada", name, target, written)
     ] * 2

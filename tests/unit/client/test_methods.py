@@ -12,6 +12,7 @@ from fleetd_client import (
     agents,
     deadletters,
     errors,
+    host_plans,
     methods,
     queues,
     registry,
@@ -42,7 +43,8 @@ def test_every_unary_method_of_the_services_is_in_the_table_with_its_messages():
 def test_every_method_of_the_table_is_used_by_a_function_of_the_clients():
     """S2."""
     source = "".join(
-        inspect.getsource(module) for module in (tasks, agents, deadletters, queues, routes, registry)
+        inspect.getsource(module)
+        for module in (tasks, agents, deadletters, queues, routes, registry, host_plans)
     )
     names = [name for name, value in vars(methods).items() if isinstance(value, methods.Method)]
     assert [name for name in names if f"m.{name}," not in source] == []
@@ -75,6 +77,8 @@ def test_nothing_that_would_happen_twice_is_repeated_by_itself():
         "RerouteTask",
         "OverrideRoute",
         "RemoveInstance",
+        "AssignTask",
+        "RemoveHost",
         "ResetBreakers",
     } <= never
     reads = {one.name for one in METHODS if one.repeat is Repeat.SAFE}

@@ -21,7 +21,7 @@ def reasons(answers):
 async def test_a_task_keeps_every_field_it_was_submitted_with(fleet):
     """T3."""
     wall = fleet.clock.wall()
-    await fleet.agent("agent-9", "other", slots=1)
+    await fleet.agent("agent-9", "code", slots=1)
     parent = await fleet.submit(required_capabilities=("nobody",))
     spec = Spec("t", "d", {"m": "1"}, ("tag",), {"l": "2"}, ("code",), 7_000, 60_000, "00-trace")
     await fleet.do(

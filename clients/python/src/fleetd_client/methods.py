@@ -67,6 +67,8 @@ CANCEL_TASK = _dispatcher("CancelTask", s.CancelTaskRequest, s.Task, Repeat.NEVE
 CANCEL_TASKS = _dispatcher("CancelTasks", s.CancelTasksRequest, s.CancelTasksResponse, Repeat.NEVER)
 TIMEOUT_TASK = _dispatcher("TimeoutTask", s.TimeoutTaskRequest, s.Task, Repeat.NEVER)
 RETRY_TASK = _dispatcher("RetryTask", s.RetryTaskRequest, s.Task, Repeat.NEVER)
+# Once it is claimed, a second one is refused.
+ASSIGN_TASK = _dispatcher("AssignTask", s.AssignTaskRequest, s.Task, Repeat.NEVER)
 # With expected_version the second one would be stale.
 UPDATE_TASK = _dispatcher("UpdateTask", s.UpdateTaskRequest, s.Task, Repeat.NEVER)
 LIST_EVENTS = _dispatcher("ListEvents", s.ListEventsRequest, s.ListEventsResponse, Repeat.SAFE)
@@ -113,6 +115,11 @@ START_AGENT = _dispatcher("StartAgent", s.StartAgentRequest, s.AgentRecord, Repe
 DRAIN_AGENT = _dispatcher("DrainAgent", s.DrainAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
 UNDRAIN_AGENT = _dispatcher("UndrainAgent", s.UndrainAgentRequest, s.AgentRecord, Repeat.IDEMPOTENT)
 DRAIN_AGENTS = _dispatcher("DrainAgents", s.DrainAgentsRequest, s.DrainAgentsResponse, Repeat.IDEMPOTENT)
+UPSERT_HOSTS = _dispatcher("UpsertHosts", s.UpsertHostsRequest, s.UpsertHostsResponse, Repeat.IDEMPOTENT)
+LIST_HOSTS = _dispatcher("ListHosts", s.ListHostsRequest, s.ListHostsResponse, Repeat.SAFE)
+# What the first one removed the second one would not find.
+REMOVE_HOST = _dispatcher("RemoveHost", s.RemoveHostRequest, s.RemoveHostResponse, Repeat.NEVER)
+SET_HOST_STATE = _dispatcher("SetHostState", s.SetHostStateRequest, s.HostStatus, Repeat.IDEMPOTENT)
 
 GET_STATUS = _health("GetStatus", s.GetStatusRequest, s.GetStatusResponse)
 LIST_AGENTS = _health("ListAgents", s.ListAgentsRequest, s.ListAgentsResponse)

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 
-from fleetd_client import agents, deadletters, failover, queues, registry, routes, tasks
+from fleetd_client import agents, deadletters, failover, host_plans, queues, registry, routes, tasks
 from fleetd_client.attempt import AttemptSync
 from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
 from fleetd_client.client import DEFAULT_TIMEOUT
@@ -81,6 +81,7 @@ class FleetClientSync:
     timeout_task = _verb(tasks.timeout_task)
     retry = _verb(tasks.retry)
     update = _verb(tasks.update)
+    assign = _verb(tasks.assign)
     events = _pages(tasks.event_page)
     lineage = _verb(tasks.lineage)
     explain = _verb(tasks.explain)
@@ -113,6 +114,10 @@ class FleetClientSync:
     heartbeat = _verb(agents.heartbeat)
     claim_tasks = _verb(agents.claim_tasks)
     report_tasks = _verb(agents.report_tasks)
+    upsert_hosts = _verb(host_plans.upsert_hosts)
+    hosts = _pages(host_plans.host_page)
+    remove_host = _verb(host_plans.remove_host)
+    set_host_state = _verb(host_plans.set_host_state)
     queue_status = _verb(agents.queue_status)
     status = _verb(agents.status)
 

@@ -54,7 +54,7 @@ class TaskOptions(TypedDict, total=False):
     idempotency_key: str  # generated unless given
     traceparent: str
     exclusive: bool
-    agent_id: str
+    agent_id: str  # an agent or a host that shall run it
     route: RouteNeeds | s.RouteRequirements  # what it needs of a model instance; no routing unless given
 
 
@@ -274,6 +274,28 @@ def timeout_task(task_id: str, *, reason: str = "") -> Plan[s.Task]:
 def retry(task_id: str, *, reason: str = "") -> Plan[s.Task]:
     """Put a failed or dead-lettered task back in the queue with fresh attempts."""
     return ask(m.RETRY_TASK, s.RetryTaskRequest(task_id=task_id, reason=reason))
+
+
+def assign(
+    task_id: str,
+    agent_id: str,
+    *,
+    execution_mode: str | int | None = None,
+    force: bool = False,
+    reason: str = "",
+) -> Plan[s.Task]:
+    """
+    Reserve a waiting task for an agent or host, for a minute from when it may run. `execution_mode` PULL or SSH_CLI makes the mode explicit; `force` also
+    moves a task that was offered and not accepted, and one whose capabilities the target lacks.
+    """
+    request = s.AssignTaskRequest(
+        task_id=task_id,
+        agent_id=agent_id,
+        execution_mode=number(s.ExecutionMode, "EXECUTION_MODE", execution_mode, "execution_mode"),
+        force=force,
+        reason=reason,
+    )
+    return ask(m.ASSIGN_TASK, request)
 
 
 def update(

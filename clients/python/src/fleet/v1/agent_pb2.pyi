@@ -20,6 +20,7 @@ class SessionKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_KIND_UNSPECIFIED: _ClassVar[SessionKind]
     SESSION_KIND_STREAM: _ClassVar[SessionKind]
     SESSION_KIND_UNARY: _ClassVar[SessionKind]
+    SESSION_KIND_HOST: _ClassVar[SessionKind]
 
 class OrderKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -41,6 +42,7 @@ AGENT_STATUS_STOPPED: AgentStatus
 SESSION_KIND_UNSPECIFIED: SessionKind
 SESSION_KIND_STREAM: SessionKind
 SESSION_KIND_UNARY: SessionKind
+SESSION_KIND_HOST: SessionKind
 ORDER_KIND_UNSPECIFIED: OrderKind
 ORDER_KIND_CANCEL_TASK: OrderKind
 ORDER_KIND_TIMEOUT_TASK: OrderKind

@@ -1,5 +1,6 @@
 from fleet.v1 import agent_pb2 as _agent_pb2
 from fleet.v1 import event_pb2 as _event_pb2
+from fleet.v1 import host_pb2 as _host_pb2
 from fleet.v1 import lease_pb2 as _lease_pb2
 from fleet.v1 import route_pb2 as _route_pb2
 from fleet.v1 import task_pb2 as _task_pb2
@@ -314,6 +315,20 @@ class RetryTaskRequest(_message.Message):
     task_id: str
     reason: str
     def __init__(self, task_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AssignTaskRequest(_message.Message):
+    __slots__ = ("task_id", "agent_id", "execution_mode", "force", "reason")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTION_MODE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    agent_id: str
+    execution_mode: _task_pb2.ExecutionMode
+    force: bool
+    reason: str
+    def __init__(self, task_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., execution_mode: _Optional[_Union[_task_pb2.ExecutionMode, str]] = ..., force: bool = ..., reason: _Optional[str] = ...) -> None: ...
 
 class UpdateTaskRequest(_message.Message):
     __slots__ = ("task_id", "update_mask", "changes", "expected_version")
@@ -1012,3 +1027,65 @@ class DrainAgentsResponse(_message.Message):
     AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
     agent_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, agent_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UpsertHostsRequest(_message.Message):
+    __slots__ = ("hosts",)
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedCompositeFieldContainer[_host_pb2.Host]
+    def __init__(self, hosts: _Optional[_Iterable[_Union[_host_pb2.Host, _Mapping]]] = ...) -> None: ...
+
+class UpsertHostsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[HostResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[HostResult, _Mapping]]] = ...) -> None: ...
+
+class HostResult(_message.Message):
+    __slots__ = ("id", "error", "fields")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    error: str
+    fields: _containers.RepeatedCompositeFieldContainer[FieldError]
+    def __init__(self, id: _Optional[str] = ..., error: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[FieldError, _Mapping]]] = ...) -> None: ...
+
+class ListHostsRequest(_message.Message):
+    __slots__ = ("states", "page_size", "page_token")
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedScalarFieldContainer[_host_pb2.HostState]
+    page_size: int
+    page_token: str
+    def __init__(self, states: _Optional[_Iterable[_Union[_host_pb2.HostState, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListHostsResponse(_message.Message):
+    __slots__ = ("hosts", "next_page_token")
+    HOSTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    hosts: _containers.RepeatedCompositeFieldContainer[_host_pb2.HostStatus]
+    next_page_token: str
+    def __init__(self, hosts: _Optional[_Iterable[_Union[_host_pb2.HostStatus, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RemoveHostRequest(_message.Message):
+    __slots__ = ("id", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RemoveHostResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SetHostStateRequest(_message.Message):
+    __slots__ = ("id", "state", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    state: _host_pb2.HostState
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[_host_pb2.HostState, str]] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -5,6 +5,7 @@ import warnings
 
 from fleet.v1 import agent_pb2 as fleet_dot_v1_dot_agent__pb2
 from fleet.v1 import dispatcher_pb2 as fleet_dot_v1_dot_dispatcher__pb2
+from fleet.v1 import host_pb2 as fleet_dot_v1_dot_host__pb2
 from fleet.v1 import task_pb2 as fleet_dot_v1_dot_task__pb2
 
 GRPC_GENERATED_VERSION = '1.67.1'
@@ -91,6 +92,11 @@ class DispatcherStub(object):
         self.RetryTask = channel.unary_unary(
                 '/fleet.v1.Dispatcher/RetryTask',
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_task__pb2.Task.FromString,
+                _registered_method=True)
+        self.AssignTask = channel.unary_unary(
+                '/fleet.v1.Dispatcher/AssignTask',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.AssignTaskRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_task__pb2.Task.FromString,
                 _registered_method=True)
         self.UpdateTask = channel.unary_unary(
@@ -228,6 +234,26 @@ class DispatcherStub(object):
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsResponse.FromString,
                 _registered_method=True)
+        self.UpsertHosts = channel.unary_unary(
+                '/fleet.v1.Dispatcher/UpsertHosts',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.UpsertHostsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.UpsertHostsResponse.FromString,
+                _registered_method=True)
+        self.ListHosts = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ListHosts',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListHostsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListHostsResponse.FromString,
+                _registered_method=True)
+        self.RemoveHost = channel.unary_unary(
+                '/fleet.v1.Dispatcher/RemoveHost',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.RemoveHostRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.RemoveHostResponse.FromString,
+                _registered_method=True)
+        self.SetHostState = channel.unary_unary(
+                '/fleet.v1.Dispatcher/SetHostState',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.SetHostStateRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_host__pb2.HostStatus.FromString,
+                _registered_method=True)
 
 
 class DispatcherServicer(object):
@@ -309,6 +335,15 @@ class DispatcherServicer(object):
 
     def RetryTask(self, request, context):
         """Puts a FAILED or DEAD_LETTER task back in the queue with fresh attempts. FAILED_PRECONDITION, reason TASK_NOT_RETRYABLE, otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignTask(self, request, context):
+        """Reserves a waiting task for an agent or host; for a minute, then it is free again. NOT_FOUND, reason AGENT_NOT_FOUND, when nobody is called
+        so. FAILED_PRECONDITION: reason TASK_NOT_ASSIGNABLE for what runs or has ended (and, without force, for what was offered to another),
+        CAPABILITY_MISMATCH when the target lacks one (without force), MODE_MISMATCH when the submitter named another mode and this call none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -503,6 +538,34 @@ class DispatcherServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpsertHosts(self, request, context):
+        """Adds hosts or replaces their definition; each gets its own answer, and a bad one never sinks the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHosts(self, request, context):
+        """Hosts by id, as they are now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveHost(self, request, context):
+        """Forgets a host; what runs there is ended and handed back. NOT_FOUND, reason HOST_NOT_FOUND, when unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHostState(self, request, context):
+        """Sets the state by hand: STOPPED stays until it is set to ONLINE; others until the next check.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatcherServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -559,6 +622,11 @@ def add_DispatcherServicer_to_server(servicer, server):
             'RetryTask': grpc.unary_unary_rpc_method_handler(
                     servicer.RetryTask,
                     request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.RetryTaskRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_task__pb2.Task.SerializeToString,
+            ),
+            'AssignTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignTask,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.AssignTaskRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_task__pb2.Task.SerializeToString,
             ),
             'UpdateTask': grpc.unary_unary_rpc_method_handler(
@@ -695,6 +763,26 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.DrainAgents,
                     request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsResponse.SerializeToString,
+            ),
+            'UpsertHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertHosts,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.UpsertHostsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.UpsertHostsResponse.SerializeToString,
+            ),
+            'ListHosts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHosts,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListHostsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListHostsResponse.SerializeToString,
+            ),
+            'RemoveHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveHost,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.RemoveHostRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.RemoveHostResponse.SerializeToString,
+            ),
+            'SetHostState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHostState,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.SetHostStateRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_host__pb2.HostStatus.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -995,6 +1083,33 @@ class Dispatcher(object):
             target,
             '/fleet.v1.Dispatcher/RetryTask',
             fleet_dot_v1_dot_dispatcher__pb2.RetryTaskRequest.SerializeToString,
+            fleet_dot_v1_dot_task__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/AssignTask',
+            fleet_dot_v1_dot_dispatcher__pb2.AssignTaskRequest.SerializeToString,
             fleet_dot_v1_dot_task__pb2.Task.FromString,
             options,
             channel_credentials,
@@ -1725,6 +1840,114 @@ class Dispatcher(object):
             '/fleet.v1.Dispatcher/DrainAgents',
             fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsRequest.SerializeToString,
             fleet_dot_v1_dot_dispatcher__pb2.DrainAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/UpsertHosts',
+            fleet_dot_v1_dot_dispatcher__pb2.UpsertHostsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.UpsertHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHosts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ListHosts',
+            fleet_dot_v1_dot_dispatcher__pb2.ListHostsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ListHostsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/RemoveHost',
+            fleet_dot_v1_dot_dispatcher__pb2.RemoveHostRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.RemoveHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHostState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/SetHostState',
+            fleet_dot_v1_dot_dispatcher__pb2.SetHostStateRequest.SerializeToString,
+            fleet_dot_v1_dot_host__pb2.HostStatus.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,27 @@ def text(payload: Any) -> str:
     return f"{len(payload.data)} bytes of {payload.content_type}" if body == "data" else ""
 
 
+def host_state(one: Any) -> str:
+    """The short name of a host's state, or that its definition keeps it out."""
+    off = one.host.HasField("enabled") and not one.host.enabled
+    return "DISABLED" if off else name(s.HostState, "HOST_STATE", one.state)
+
+
+def _tasks(one: Any) -> str:
+    return f"{sum(one.running.values())}/{sum(agent.max_concurrency for agent in one.host.agents)}"
+
+
+def _capabilities(one: Any) -> list[str]:
+    return sorted({each for agent in one.host.agents for each in agent.capabilities})
+
+
+def _mode(task: Any) -> str:
+    """The execution mode, and who decided it."""
+    source = name(s.ModeSource, "MODE_SOURCE", task.mode_source).lower() if task.mode_source else ""
+    mode = name(s.ExecutionMode, "EXECUTION_MODE", task.execution_mode)
+    return f"{mode} ({source})" if source else mode
+
+
 def _when(field: str) -> Callable[[Any, float], str]:
     """When a Timestamp field was; empty when it is unset."""
     return lambda thing, now: since(getattr(thing, field), now) if thing.HasField(field) else ""
@@ -63,6 +84,8 @@ TASK = (
     Column("TITLE", _field("title"), free=True),
     Column("PRIORITY", lambda task, _: name(s.Priority, "PRIORITY", task.priority), WIDE),
     Column("AGENT", _field("agent_id")),
+    Column("MODE", lambda task, _: _mode(task), WIDE),
+    Column("HOST", _field("host_id"), WIDE),
     Column("ATTEMPT", lambda task, _: f"{task.attempt}/{task.max_attempts}"),
     Column("PROGRESS", lambda task, _: f"{task.progress}%", right=True),
     Column("CREATED", _when("created_at")),
@@ -93,6 +116,24 @@ TASK = (
     Column("KEY", _field("idempotency_key"), ALONE),
     Column("LEASE EPOCH", _field("lease_epoch"), ALONE),
     Column("VERSION", _field("version"), ALONE),
+)
+
+HOST = (
+    Column("ID", lambda one, _: str(one.host.id)),
+    Column("STATE", lambda one, _: host_state(one)),
+    Column("HOSTNAME", lambda one, _: str(one.host.hostname)),
+    Column("AGENTS", lambda one, _: ",".join(agent.type for agent in one.host.agents)),
+    Column("TASKS", lambda one, _: _tasks(one), right=True),
+    Column("CAPABILITIES", lambda one, _: ",".join(_capabilities(one)), free=True),
+    Column("SINCE", _when("since")),
+    Column("WHY", _field("reason"), free=True),
+    Column("USER", lambda one, _: str(one.host.user), WIDE),
+    Column("PORT", lambda one, _: str(one.host.port), WIDE, right=True),
+    Column("SOURCE", _field("source"), WIDE),
+    Column("HELD", lambda one, _: "yes" if one.held else "", WIDE),
+    Column("WORK DIR", lambda one, _: str(one.host.work_dir), ALONE),
+    Column("KEY FILE", lambda one, _: str(one.host.key_file), ALONE),
+    Column("KNOWN HOSTS", lambda one, _: str(one.host.known_hosts), ALONE),
 )
 
 RESULT = (

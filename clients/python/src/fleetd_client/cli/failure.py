@@ -45,7 +45,8 @@ REMEDIES: dict[type[FleetError], str] = {
 # More exact, by reason.
 REASON_REMEDIES = {
     "TASK_NOT_FOUND": "see fleetctl tasks list",
-    "AGENT_NOT_FOUND": "see fleetctl agents list",
+    "AGENT_NOT_FOUND": "see fleetctl agents list and fleetctl hosts list",
+    "HOST_NOT_FOUND": "see fleetctl hosts list",
     "INSTANCE_NOT_FOUND": "see fleetctl instances list",
     "PLAN_NOT_FOUND": "it was not routed, or long ago",
     "INSTANCE_NOT_ELIGIBLE": "see fleetctl route explain, or use --force",

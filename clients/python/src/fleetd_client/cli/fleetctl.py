@@ -14,6 +14,7 @@ from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeo
 MODULES = {
     "tasks": ("submission", "tasks", "interventions", "explain"),
     "agents": ("agents",),
+    "hosts": ("hosts",),
     "dead-letters": ("dead_letters",),
     "queue": ("queue",),
     "limits": ("limits",),

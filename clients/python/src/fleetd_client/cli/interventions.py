@@ -1,4 +1,4 @@
-"""fleetctl tasks cancel, retry and update: what changes the fate of tasks."""
+"""fleetctl tasks cancel, retry, assign and update: what changes the fate of tasks."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to `fleetctl tasks`."""
     command(app, "cancel")(cancel)
     command(app, "retry")(retry)
+    command(app, "assign")(assign)
     command(app, "update")(update)
 
 
@@ -95,6 +96,30 @@ async def retry(run: Invocation, task_ids: TaskIds, reason: Reason = "") -> None
     Example: fleetctl tasks retry 01JZX3V7Q8M4T2N6B9C5D1E0FG --reason "the mirror is back"
     """
     run.printer.many([await run.client.retry(one, reason=reason) for one in task_ids], TASK)
+
+
+async def assign(
+    run: Invocation,
+    task_id: TaskId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Agent or host.")],
+    mode: Annotated[
+        str | None, typer.Option(metavar="MODE", help="Make its mode PULL or SSH_CLI, explicitly.")
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also one that was offered to another, or needs what NAME lacks."),
+    ] = False,
+    reason: Reason = "",
+) -> None:
+    """
+    Reserve a waiting task for an agent or host.
+
+    When it was not taken within a minute, it is free again. A second assign replaces the first.
+
+    Example: fleetctl tasks assign 01JZX3V7Q8M4T2N6B9C5D1E0FG build-1 --mode SSH_CLI
+    """
+    task = await run.client.assign(task_id, name, execution_mode=mode, force=force, reason=reason)
+    run.printer.one(task, TASK)
 
 
 async def update(

@@ -60,7 +60,10 @@ async def submit(
     deadline: Annotated[
         datetime | None, typer.Option(parser=moment, metavar="TIME", help="End of everything.")
     ] = None,
-    agent: Annotated[str, typer.Option(metavar="AGENT", help="Reserve it for this agent.")] = "",
+    agent: Annotated[str, typer.Option(metavar="AGENT", help="Reserve it for this agent or host.")] = "",
+    mode: Annotated[
+        str | None, typer.Option(metavar="MODE", help="UNDECIDED, PULL or SSH_CLI.", show_default="UNDECIDED")
+    ] = None,
     route: Annotated[
         bool, typer.Option("--route", help="Route it to a model instance; implied by the flags below.")
     ] = False,
@@ -105,6 +108,8 @@ async def submit(
         options["route"] = needs
     if priority is not None:
         options["priority"] = priority
+    if mode is not None:
+        options["execution_mode"] = mode
     if timeout is not None:
         options["timeout"] = timeout
     if run_at is not None or delay is not None:
