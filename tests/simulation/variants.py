@@ -56,9 +56,9 @@ def _epoch_reset() -> list[Patch]:
     """Every claim gives lease 1."""
     original = runs.claim
 
-    def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, *, accepted: bool) -> None:
+    def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, **how: bool) -> None:
         task.lease_epoch = 0
-        original(ledger, task, agent_id, session_epoch, accepted=accepted)
+        original(ledger, task, agent_id, session_epoch, **how)
 
     return [(runs, "claim", claim)]
 
