@@ -50,7 +50,7 @@ class Connection:
             # A stream has one hello, whatever the network does.
             if self._served and self.daemon.alive and not self._greeted:
                 self._greeted = True
-                hello = self.daemon.engine.sessions.hello(spec, incarnation, held)
+                hello = self.daemon.engine.sessions.hello(spec, incarnation, held, self.process.agent.kind)
                 self._cancel = self.daemon.run(hello, self._opened)
 
         self._there.send(f"hello {[*map(tuple, held)]}", lambda: self.daemon.reach(arrive))
