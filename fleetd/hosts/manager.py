@@ -73,7 +73,13 @@ class HostManager:
         for host_id, row in wanted.items():
             known = self._stations.get(host_id)
             if known is None:
-                known = self._stations[host_id] = self._open(row.host)
+                try:
+                    runner = self._make_runner(row.host)
+                except FleetError as error:
+                    # It lacks something that a restart brings; the others work on.
+                    await self._note(row, HostState.OFFLINE, error.message)
+                    continue
+                known = self._stations[host_id] = self._open(row.host, runner)
             self._set_online(known, row)
         await self._forget()
 
@@ -84,8 +90,7 @@ class HostManager:
             with contextlib.suppress(FleetError):
                 await self._engine.post_internal(Unregister(name))
 
-    def _open(self, host: Host) -> _Station:
-        runner = self._make_runner(host)
+    def _open(self, host: Host, runner: Runner) -> _Station:
         station = _Station(host, runner, [])
         for agent in host.agents:
             name = seat_name(host.id, agent.type)
@@ -133,12 +138,15 @@ class HostManager:
         row = self._engine.hosts.present.get(station.host.id)
         if row is None:
             return
-        if (row.status.state, row.status.reason) != (state, reason):
-            with contextlib.suppress(FleetError):
-                await self._engine.post_internal(NoteHost(station.host.id, state, reason))
+        await self._note(row, state, reason)
         row = self._engine.hosts.present.get(station.host.id)
         if row is not None:
             self._set_online(station, row)
+
+    async def _note(self, row: HostRow, state: HostState, reason: str) -> None:
+        if (row.status.state, row.status.reason) != (state, reason):
+            with contextlib.suppress(FleetError):
+                await self._engine.post_internal(NoteHost(row.host.id, state, reason))
 
     def _failed(self, station: _Station) -> None:
         """A run could not be started there, or was lost: no more work until a check went well."""

@@ -8,8 +8,8 @@ from fleetd.core.host import HostAgent, with_prompt
 from fleetd.engine.outbox import Offer
 from fleetd.hosts.runner import RunSpec
 
-CHECKPOINT_BYTES = 64 * 1024
-"""A longer checkpoint does not travel in a variable."""
+VARIABLE_BYTES = 64 * 1024
+"""A longer checkpoint, or list of steps, does not travel in a variable: a run must not fail for what the last one has done."""
 
 
 def text_of(offer: Offer) -> bytes:
@@ -53,7 +53,9 @@ def _variables(offer: Offer) -> Mapping[str, str]:
         }
     checkpoint = offer.checkpoint
     if checkpoint is not None:
-        given["FLEETD_COMPLETED_STEPS"] = " ".join(checkpoint.completed_steps)
-        if len(checkpoint.data) <= CHECKPOINT_BYTES and b"\0" not in checkpoint.data:
+        steps = " ".join(checkpoint.completed_steps)
+        if len(steps.encode()) <= VARIABLE_BYTES:
+            given["FLEETD_COMPLETED_STEPS"] = steps
+        if len(checkpoint.data) <= VARIABLE_BYTES and b"\0" not in checkpoint.data:
             given["FLEETD_CHECKPOINT"] = checkpoint.data.decode("utf-8", "surrogateescape")
     return {name: value.replace("\0", " ") for name, value in given.items() if value}

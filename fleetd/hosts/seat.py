@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from fleetd.core.words import Result, Word, WordKind
 from fleetd.engine.engine import Engine, Log
 from fleetd.engine.outbox import Acks, EndItem, Offer, Offers, OrderItem, OrdersItem
 from fleetd.engine.session import Session
-from fleetd.errors import FleetError, LeaseLost, Unavailable
+from fleetd.errors import FleetError, InvalidArgument, LeaseLost, Overloaded, Unavailable
 from fleetd.hosts.parser import Said, parser, verdict
 from fleetd.hosts.prompt import run_spec
 from fleetd.hosts.runner import Runner, RunningCommand, Unreachable
@@ -29,6 +30,8 @@ SAID_EVERY = 500
 MESSAGE_CHARS = 1_000
 LOST_AGAIN = 1_000
 """Milliseconds before a session that was ended is opened again, where nothing else is said."""
+UNHEARD = 1_000
+"""Words without an answer that are kept; then commands that say more wait."""
 
 TEXT = "text/plain; charset=utf-8"
 STOPS = (Order.CANCEL, Order.TIMEOUT, Order.RELEASE)
@@ -36,18 +39,22 @@ STOPS = (Order.CANCEL, Order.TIMEOUT, Order.RELEASE)
 
 @dataclass(slots=True)
 class _Run:
-    """A lease that is being worked on. `order`: it shall stop, and say so; `dropped`: it is nobody's any more, and says nothing."""
+    """
+    A lease that is being worked on. `order`: it shall stop, and say so; `dropped`: it is nobody's any more, and says nothing. `percent` is what the command
+    said last.
+    """
 
     offer: Offer
     work: asyncio.Task[None] | None = None
     command: RunningCommand | None = None
     order: Order = Order.NONE
     dropped: bool = False
+    percent: int = 0
     ending: asyncio.Task[None] | None = field(default=None)
 
 
 class HostSeat:
-    """Holds a session while its host is there. `failed` is called when the host could not be used."""
+    """Holds a session from when its host is there. `failed` is called when the host could not be used."""
 
     def __init__(
         self,
@@ -80,6 +87,11 @@ class HostSeat:
         self._online = False
         self._pings = 0
         self._confirmed: list[str] = []
+        self._there = asyncio.Event()
+        # Words by report id until they are answered: a session that ended under them takes them to the next one.
+        self._unheard: dict[int, Word] = {}
+        self._reports = itertools.count(1)
+        self._room = asyncio.Event()
 
     @property
     def busy(self) -> int:
@@ -89,11 +101,15 @@ class HostSeat:
     def set_online(self, *, online: bool) -> None:
         """Take work, or none."""
         self._online = online
+        if online:
+            self._there.set()
         if self._session is not None:
             self._engine.sessions.slots(self._session, self._ceiling())
 
     async def run(self) -> None:
         """Hold a session until cancelled; what runs then is ended and handed back."""
+        # A session without a host would be given work before the first check; leases of the last daemon end with the session they belong to.
+        await self._there.wait()
         try:
             while True:
                 wait = await self._attend()
@@ -103,15 +119,18 @@ class HostSeat:
 
     async def _attend(self) -> int:
         """Hold one session to its end; return the wait before the next, ms."""
-        held = tuple(LeaseRef(task_id, run.offer.lease_epoch) for task_id, run in self._runs.items())
         try:
             # The same incarnation after every start: what ran under the last one goes back unburnt, and its next start on the host ends it first.
             incarnation = f"{self._engine.daemon_id}:{self._spec.agent_id}"
-            session = await self._engine.sessions.hello(self._spec, incarnation, held, SessionKind.HOST)
-        except Unavailable as error:
-            return error.retry_after
+            session = await self._engine.sessions.hello(
+                self._spec, incarnation, tuple(self._held()), SessionKind.HOST
+            )
+        except FleetError as error:
+            return error.retry_after if isinstance(error, (Overloaded, Unavailable)) else LOST_AGAIN
         self._session = session
         self.set_online(online=self._online)
+        if self._unheard:
+            self._engine.sessions.post_words(session, tuple(self._unheard.values()))
         # Kept when this is cancelled: what runs is handed back in it.
         wait = await self._serve(session)
         self._session = None
@@ -129,7 +148,7 @@ class HostSeat:
                     for offer in item.offers:
                         self._begin(offer)
                 elif isinstance(item, Acks):
-                    self._heard([ack.task_id for ack in item.acks if ack.result is Result.LEASE_LOST])
+                    self._heard(item)
                 elif isinstance(item, OrdersItem):
                     for order in item.orders:
                         self._obey(order)
@@ -139,9 +158,14 @@ class HostSeat:
 
     def _beat(self, session: Session) -> None:
         self._pings += 1
-        held = [LeaseRef(task_id, run.offer.lease_epoch) for task_id, run in self._runs.items()]
         confirmed, self._confirmed = self._confirmed, []
-        self._engine.sessions.ping(session, self._pings, held, confirmed)
+        self._engine.sessions.ping(session, self._pings, self._held(), confirmed)
+
+    def _held(self) -> list[LeaseRef]:
+        """Return the leases that are worked on, and those whose last word was not answered yet."""
+        runs = [LeaseRef(task_id, run.offer.lease_epoch) for task_id, run in self._runs.items()]
+        said = [LeaseRef(word.task_id, word.lease_epoch) for word in self._unheard.values()]
+        return list(dict.fromkeys(runs + said))
 
     # leases
 
@@ -168,6 +192,9 @@ class HostSeat:
             # Before the word: the task must not be offered to the same host in the next moment.
             self._failed()
             self._say(run, WordKind.RELEASE, message=error.message)
+        except InvalidArgument as error:
+            # Its text is no argument of a command, and never will be.
+            self._say(run, WordKind.FAIL, code="BAD_REQUEST", message=error.message)
         except FleetError as error:
             self._say(run, WordKind.FAIL, code="AGENT_ERROR", message=error.message)
         except Exception as error:  # noqa: BLE001 - said in full; the other runs go on
@@ -185,11 +212,14 @@ class HostSeat:
             said = reader.feed(line)
             if said is not None:
                 self._pass_on(run, said)
+                while len(self._unheard) >= UNHEARD:
+                    self._room.clear()
+                    await self._room.wait()
             elif clock.now() - said_at >= SAID_EVERY:
                 text = line.decode("utf-8", "replace").strip()
                 if text:
                     said_at = clock.now()
-                    self._say(run, WordKind.PROGRESS, message=text[:MESSAGE_CHARS], percent=_percent(run))
+                    self._say(run, WordKind.PROGRESS, message=text[:MESSAGE_CHARS], percent=run.percent)
         ended = await command.wait()
         if run.order in STOPS:
             self._say(run, WordKind.STOPPED)
@@ -209,14 +239,19 @@ class HostSeat:
             self._say(run, WordKind.CHECKPOINT, data=said.checkpoint, step_id=said.step_id)
         message = said.message or said.event or ""
         if said.progress is not None or message:
-            percent = _percent(run) if said.progress is None else int(said.progress)
-            self._say(run, WordKind.PROGRESS, percent=percent, message=message[:MESSAGE_CHARS])
+            if said.progress is not None:
+                run.percent = int(said.progress)
+            self._say(run, WordKind.PROGRESS, percent=run.percent, message=message[:MESSAGE_CHARS])
 
     def _say(self, run: _Run, kind: WordKind, **parts: object) -> None:
-        if run.dropped or self._session is None:
+        if run.dropped:
             return
-        word = Word(run.offer.task.id, run.offer.lease_epoch, kind, **parts)  # type: ignore[arg-type]
-        self._engine.sessions.post_words(self._session, (word,))
+        report_id = next(self._reports)
+        word = Word(run.offer.task.id, run.offer.lease_epoch, kind, report_id, **parts)  # type: ignore[arg-type]
+        if kind is not WordKind.PROGRESS:
+            self._unheard[report_id] = word
+        if self._session is not None:
+            self._engine.sessions.post_words(self._session, (word,))
 
     # orders
 
@@ -234,11 +269,17 @@ class HostSeat:
             run.order = Order(order.kind)
             self._kill(run)
 
-    def _heard(self, lost: list[str]) -> None:
-        for task_id in lost:
-            run = self._runs.get(task_id)
-            if run is not None:
+    def _heard(self, answers: Acks) -> None:
+        for ack in answers.acks:
+            self._unheard.pop(ack.report_id, None)
+            run = self._runs.get(ack.task_id)
+            if (
+                ack.result is Result.LEASE_LOST
+                and run is not None
+                and run.offer.lease_epoch == ack.lease_epoch
+            ):
                 self._drop(run)
+        self._room.set()
 
     def _drop(self, run: _Run) -> None:
         run.dropped = True
@@ -278,7 +319,3 @@ class HostSeat:
 
     def _ceiling(self) -> int:
         return self._agent.max_concurrency if self._online else 0
-
-
-def _percent(run: _Run) -> int:
-    return run.offer.task.progress

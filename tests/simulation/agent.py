@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleetd.core.agent import AgentSpec
+from fleetd.core.agent import AgentSpec, SessionKind
+from fleetd.core.hostbook import PREFIX
 from tests.simulation.process import Process
 from tests.simulation.stream_agent import StreamProcess
 from tests.simulation.unary_agent import UnaryProcess
@@ -30,6 +31,13 @@ class Agent:
         self.processes: list[Process] = []
         self.uncertain_until = 0
         self._count = 0
+
+    @property
+    def kind(self) -> SessionKind:
+        """Hosts are played by agents with a stream."""
+        if self.agent_id.startswith(PREFIX):
+            return SessionKind.HOST
+        return SessionKind.STREAM if self.stream else SessionKind.UNARY
 
     @property
     def known(self) -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleetd.core.event import Event, EventType
+from fleetd.core.hostbook import PREFIX
 from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.submission import Taken
+from fleetd.core.task import ModeSource
 from fleetd.core.words import Ack, Result, Word, WordKind
 from tests.simulation.model import HELD, OVER, PENDING, Lease, TaskModel, Wrong
 from tests.simulation.record import Record, Row, Written
@@ -70,6 +72,8 @@ class Checker:
         # Monotonic ms until which the daemon must not give up an agent.
         self.vouched: dict[str, int] = {}
         self.events = 0
+        # What submitters named: it is kept to (M7).
+        self.modes: dict[str, str] = {}
         self._seqs: dict[int, str] = {}
         self._held: dict[str, int] = {}
         # The gates each live lease passed: what the task needs may be changed once it waits again.
@@ -170,6 +174,8 @@ class Checker:
                 task.id, task.org_id, new.spec.required_capabilities, task.max_attempts
             )
             self._seqs[task.seq] = task.id
+            if task.mode_source is ModeSource.EXPLICIT:
+                self.modes[task.id] = task.mode.name
             if task.route is not None:
                 self.tasks[task.id].routed = True
                 self.routes.taken(task.id, task.seq, task.route.requirements)
@@ -214,8 +220,18 @@ class Checker:
             self._move_lease(task, was, task.lease, given)
         if task.routed:
             self.routes.happened(task, event, ended=was is not None and task.lease is None)
+        if event.type is EventType.TASK_ASSIGNED:
+            self._placed(event)
         if event.type is EventType.TASK_STARTED:
             self.started.append((task.org_id, task.id))
+
+    def _placed(self, event: Event) -> None:
+        """A task that was meant for a host is given to no agent, and the other way round (M7)."""
+        served = "SSH_CLI" if event.agent_id.startswith(PREFIX) else "PULL"
+        named = self.modes.get(event.task_id, served)
+        mode = (event.payload or {})["execution_mode"]
+        if (named, mode) != (served, served):
+            self.violated(f"{event.task_id}, submitted as {named}, is given to {event.agent_id} as {mode}")
 
     def _move_lease(
         self, task: TaskModel, was: Lease | None, now: Lease | None, given: dict[str, int]

@@ -210,6 +210,7 @@ OF_ROUTES = (
 _MOVES: Mapping[EventType, tuple[tuple[int, ...], Change]] = {
     E.TASK_CREATED: ((0,), _created),
     E.TASK_UPDATED: ((PENDING, BLOCKED, ASSIGNED, RUNNING, *OVER), _nothing),
+    E.EXECUTION_MODE_DECIDED: ((PENDING,), _nothing),
     E.TASK_ASSIGNED: ((PENDING,), _assigned),
     E.TASK_ACCEPTED: ((ASSIGNED,), _accepted),
     E.TASK_STARTED: ((ASSIGNED,), _started),

@@ -10,6 +10,9 @@ from typing import Any
 
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.gating import SetLimits
+from fleetd.core.host import Host, HostAgent, HostState
+from fleetd.core.hostbook import seat_name
+from fleetd.core.hosting import NoteHost, PutHosts
 from fleetd.core.limits import GateKey
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.submission import Submission, Submit
@@ -30,6 +33,7 @@ from tests.simulation.world import World
 RULES = Rules(
     stop_grace=10_000,
     default_timeout=30_000,
+    host_timeout=40_000,
     retry=RetryPolicy(initial_backoff=500, max_backoff=10_000),
     reservation=15_000,
     ageing=30_000,
@@ -103,6 +107,7 @@ async def _play(world: World) -> None:
         world.agents[name] = Agent(
             world, name, capabilities, random.randrange(1, 4), stream=random.random() < 0.6
         )
+    _host(world)
     for agent in world.agents.values():
         world.agenda.after(random.randrange(2_000), agent.start)
     submitter = Submitter(world, random.randrange(25, 50), 60_000)
@@ -115,6 +120,16 @@ async def _play(world: World) -> None:
         await world.live(world.clock.now() + random.randrange(30_000, 60_000))
         await world.compare_memory()
     await _calm(world, submitter, operators, keepers)
+
+
+def _host(world: World) -> None:
+    """Let there be a host that can do everything: no task that is meant for hosts must wait for ever."""
+    coder = HostAgent("coder", ("coder",), ("code:rust", "web"), world.random.randrange(1, 4))
+    name = seat_name("build", coder.type)
+    world.agents[name] = Agent(world, name, coder.capabilities, coder.max_concurrency, stream=True)
+    if world.daemon is not None:
+        world.daemon.engine.post_internal(PutHosts((Host("build", "localhost", agents=(coder,)),)))
+        world.daemon.engine.post_internal(NoteHost("build", HostState.ONLINE))
 
 
 def _routes(world: World) -> RouteOperators | None:

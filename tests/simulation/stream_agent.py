@@ -50,7 +50,7 @@ class Connection:
             # A stream has one hello, whatever the network does.
             if self._served and self.daemon.alive and not self._greeted:
                 self._greeted = True
-                hello = self.daemon.engine.sessions.hello(spec, incarnation, held)
+                hello = self.daemon.engine.sessions.hello(spec, incarnation, held, self.process.agent.kind)
                 self._cancel = self.daemon.run(hello, self._opened)
 
         self._there.send(f"hello {[*map(tuple, held)]}", lambda: self.daemon.reach(arrive))
@@ -110,7 +110,7 @@ class Connection:
     def pump(self) -> None:
         """Send what the daemon has to say."""
         session = self.session
-        if session is None or not session.outbox._event.is_set() or not self._served:
+        if session is None or not session.outbox.event.is_set() or not self._served:
             return
         for item in session.outbox.take():
             self._tell(item)

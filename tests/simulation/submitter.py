@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from fleetd.core.submission import Submission, Submit, Taken
-from fleetd.core.task import Payload, Priority, RetryPolicy, Spec
+from fleetd.core.task import Mode, Payload, Priority, RetryPolicy, Spec
 from fleetd.errors import FleetError, Overloaded, Unavailable
 from tests.simulation.network import call
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 CAPABILITIES: tuple[tuple[str, ...], ...] = ((), (), ("code",), ("code:rust",), ("web",), ("code", "web"))
+MODES = (*[Mode.UNDECIDED] * 6, Mode.SSH_CLI, Mode.PULL)
 ORGS = ("acme", "beta", "core")
 DEADLINE = 6_000
 
@@ -68,6 +69,7 @@ class Submitter:
             external_ref=f"ref-{random.randrange(20)}" if random.random() < 0.2 else "",
             idempotency_key=f"key-{number}",
             agent_id=agent_id,
+            mode=random.choice(MODES),
         )
         if world.instances is not None:
             item = item._replace(route=world.instances.needs())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fleetd.core import filters, outcome, routed, runs
+from fleetd.core import filters, outcome, routed, runs, slots
 from fleetd.core.breaker import Breaker, BreakerKey, BreakerRules
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger
@@ -56,9 +56,9 @@ def _epoch_reset() -> list[Patch]:
     """Every claim gives lease 1."""
     original = runs.claim
 
-    def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, *, accepted: bool) -> None:
+    def claim(ledger: Ledger, task: Task, agent_id: str, session_epoch: int, **how: bool) -> None:
         task.lease_epoch = 0
-        original(ledger, task, agent_id, session_epoch, accepted=accepted)
+        original(ledger, task, agent_id, session_epoch, **how)
 
     return [(runs, "claim", claim)]
 
@@ -163,6 +163,15 @@ def _keys_forgotten() -> list[Patch]:
         return None
 
     return [(Ledger, "task_by_key", task_by_key)]
+
+
+def _modes_forgotten() -> list[Patch]:
+    """Whoever is free gets a task, whatever its submitter named."""
+
+    def serves(mode: int, *, host: bool) -> bool:
+        return True
+
+    return [(slots, "serves", serves)]
 
 
 def _suspension_unnoticed() -> list[Patch]:
@@ -304,6 +313,7 @@ VARIANTS: dict[str, Callable[[], list[Patch]]] = {
         _heartbeats_ignored,
         _later_things_forgotten,
         _keys_forgotten,
+        _modes_forgotten,
         _suspension_unnoticed,
         _verification_skipped,
         _load_kept,

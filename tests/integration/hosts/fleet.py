@@ -25,6 +25,7 @@ from fleetd.store.sqlite import SqliteStore
 
 LIMIT = 30.0
 """Seconds for what should happen at once: a limit, not a wait."""
+OPTIONS = HostOptions(grace=1_000)
 RULES = Rules(retry=RetryPolicy(initial_backoff=10, jitter=0.0))
 
 
@@ -46,25 +47,30 @@ def command(*argv: str, **parts: Any) -> HostAgent:
     return HostAgent(**{"type": "shell", "command": argv, "capabilities": ("shell",), **parts})
 
 
-def local(host_id: str, *agents: HostAgent) -> Host:
-    return Host(host_id, "localhost", agents=agents)
+def local(host_id: str, *agents: HostAgent, **parts: Any) -> Host:
+    return Host(host_id, "localhost", agents=agents, **parts)
 
 
 class HostFleet:
-    """Begins with `open`; `restart` is a crash of the daemon, after which nothing of memory is left."""
+    """Begins with `open`; one more on the same folder is the daemon that was started again."""
 
-    def __init__(self, folder: Path, rules: Rules = RULES) -> None:
+    def __init__(self, folder: Path, rules: Rules = RULES, options: HostOptions = OPTIONS) -> None:
         self.folder = folder
         self.clock = SystemClock()
         self.log = QuietLog()
         self.rules = rules
+        self.options = options
         self.store = SqliteStore(folder / "fleet.db")
         self._managing: asyncio.Task[None] | None = None
         self._ids = 0
 
     def make_runner(self, host: Host) -> Runner:
         return LocalRunner(
-            markers=self.folder / "markers" / host.id, environ=os.environ, clock=self.clock, grace=1_000
+            markers=self.folder / "markers" / host.id,
+            environ=os.environ,
+            clock=self.clock,
+            work_dir=host.work_dir,
+            grace=1_000,
         )
 
     async def open(self) -> HostFleet:
@@ -72,15 +78,18 @@ class HostFleet:
         self.engine = Engine(self.store, self.clock, self.rules, self.log, random=Random(7))
         await self.engine.recover()
         self.engine.start()
-        options = HostOptions(grace=1_000)
-        self.manager = HostManager(self.engine, options, self.make_runner, self.log)
+        self.manager = HostManager(self.engine, self.options, self.make_runner, self.log)
         self._managing = asyncio.create_task(self.manager.run())
         return self
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """End the manager, as a daemon that stops does first."""
         assert self._managing is not None
         self._managing.cancel()
         await asyncio.gather(self._managing, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self.leave()
         await self.engine.stop()
         await self.store.close()
 
@@ -149,7 +158,7 @@ class HostFleet:
         finally:
             watch.close()
         runs = await self.store.get_runs(task_id)
-        return await self.task(task_id), runs[-1] if runs else None
+        return await self.task(task_id), max(runs, key=lambda run: run.lease_epoch) if runs else None
 
     async def task(self, task_id: str) -> Task:
         return (await self.store.get_tasks([task_id]))[task_id].task

@@ -1,0 +1,537 @@
+"""Tasks on hosts, from their submission to their end: real commands on this machine under a real engine. M5, M5a, M1, T5, T7, T9."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fleetd.core.agent import AgentOrder, SessionKind
+from fleetd.core.attendance import EndSession, Leaving, OrderAgent
+from fleetd.core.event import EventFilter, EventType
+from fleetd.core.host import PROMPT, Host, HostState
+from fleetd.core.hosting import PutHosts, RemoveHost, SetHostState
+from fleetd.core.instance import Instance, InstanceState
+from fleetd.core.interventions import Cancel
+from fleetd.core.registration import PutInstances, SetState
+from fleetd.core.route import Requirements
+from fleetd.core.task import Ending, Mode, ModeSource, Status
+from fleetd.core.words import Word, WordKind
+from fleetd.errors import WrongState
+from tests.integration.hosts.fleet import OPTIONS, HostFleet, command, local
+from tests.integration.hosts.place import ALONE, LIMIT, is_alive, until
+
+HOSTILE = b"'\"`touch pwned`$(touch pwned);touch pwned|touch pwned&&touch pwned\n\\n%s\t*~ --help\r\n$HOME ${PATH}\xff\xfe"
+SEAT = "host:here/shell"
+
+
+def python(script: str, *arguments: str, **parts):
+    return command(sys.executable, "-c", script, *arguments, **parts)
+
+
+# Its first lease waits for its end, with a child of its own that does not care; later ones end well.
+HANGS = """
+import os, subprocess, sys, time
+if os.environ["FLEETD_LEASE_EPOCH"] == "1":
+    child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(1000)"])
+    print(os.getpid(), child.pid, flush=True)
+    time.sleep(1_000)
+print("done")
+"""
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[HostFleet]:
+    fleet = await HostFleet(tmp_path).open()
+    yield fleet
+    await fleet.close()
+    assert not fleet.log.errors
+
+
+async def pids(fleet, task, after=0):
+    """Wait for the line with the numbers of the command and its child."""
+    said = await fleet.happened(EventType.TASK_PROGRESS, task.id, after)
+    return [int(word) for word in said["message"].split()]
+
+
+async def gone(processes):
+    async with asyncio.timeout(LIMIT):
+        await until(lambda: not any(is_alive(pid) for pid in processes))
+
+
+# the text of a task
+
+
+@pytest.mark.parametrize("text", [HOSTILE, b"a" * 1024 * 1024, bytes(range(256)), b"", b"-e\n"])
+async def test_the_text_of_a_task_reaches_the_standard_input_byte_for_byte(fleet, text):
+    """M5a"""
+    script = "import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())"
+    await fleet.hosts(local("here", python(script)))
+    given = text or b"work"  # without an input it is the title
+    task, run = await fleet.ended((await fleet.submit(text)).id)
+    assert (task.status, run.output.data.decode()) == (
+        Status.COMPLETED,
+        hashlib.sha256(given).hexdigest() + "\n",
+    )
+    assert (task.mode, task.mode_source, task.agent_id) == (Mode.SSH_CLI, ModeSource.AUTO, SEAT)
+
+
+@pytest.mark.parametrize("text", [HOSTILE, b"-e", b"; rm x", b"a" * 100_000])
+async def test_the_text_of_a_task_is_one_element_of_the_command(fleet, tmp_path, text):
+    """M5a: no shell looks at it, and the elements beside it stay as they are"""
+    script = "import os, sys; sys.stdout.write(repr([os.fsencode(each) for each in sys.argv[1:]]))"
+    work = tmp_path / "work"
+    work.mkdir()
+    agent = python(script, "$HOME", PROMPT, "`id`", prompt="argv")
+    await fleet.hosts(local("here", agent, work_dir=str(work)))
+    task, run = await fleet.ended((await fleet.submit(text)).id)
+    assert (task.status, run.output.data.decode()) == (Status.COMPLETED, repr([b"$HOME", text, b"`id`"]))
+    assert list(work.iterdir()) == []
+
+
+async def test_title_and_description_are_the_text_where_there_is_no_input(fleet):
+    """M5: and variables say which task it is"""
+    script = (
+        "import os, sys; print(os.environ['FLEETD_TITLE'], os.environ['FLEETD_TASK_ID'], sys.stdin.read())"
+    )
+    await fleet.hosts(local("here", python(script)))
+    _, run = await fleet.ended((await fleet.submit(title="$(id) 'now'")).id)
+    assert run.output.data == b"$(id) 'now' task-0001 $(id) 'now'\n"
+
+
+@pytest.mark.parametrize("text", [b"a\0b", b"a" * 200_000])
+async def test_a_text_that_is_no_argument_fails_the_task_and_says_why(tmp_path, text):
+    """M5a, F4: no other run could take it"""
+    fleet = await HostFleet(tmp_path).open()
+    await fleet.hosts(local("here", python("", PROMPT, prompt="argv")))
+    task, _ = await fleet.ended((await fleet.submit(text)).id)
+    await fleet.close()
+    assert (task.status, task.error_code, task.attempt) == (Status.FAILED, "BAD_REQUEST", 1)
+    assert "argv[3]" in task.error_message
+
+
+# results
+
+
+@pytest.mark.parametrize(
+    ("parser", "written", "data", "content_type"),
+    [
+        ("raw", "two\nlines", b"two\nlines", "text/plain; charset=utf-8"),
+        ("json", ' {"a": [1, null]}\n', b'{"a": [1, null]}', "application/json"),
+        ("json_lines", 'chatter\n{"result": {"a": 1}}\n', b'{"a": 1}', "application/json"),
+        ("json_lines", "only chatter\n", b"only chatter\n", "text/plain; charset=utf-8"),
+    ],
+)
+async def test_what_a_command_writes_becomes_the_result(fleet, parser, written, data, content_type):
+    """M5: output parsers"""
+    await fleet.hosts(
+        local("here", python("import sys; sys.stdout.write(sys.argv[1])", written, parser=parser))
+    )
+    task, run = await fleet.ended((await fleet.submit()).id)
+    assert (task.status, run.output.data, run.output.content_type) == (Status.COMPLETED, data, content_type)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "error", "attempts"),
+    [
+        (1, Status.DEAD_LETTER, "AGENT_ERROR", 2),
+        (75, Status.DEAD_LETTER, "AGENT_ERROR", 2),
+        (64, Status.FAILED, "LOGIC_ERROR", 1),
+        (65, Status.FAILED, "LOGIC_ERROR", 1),
+        (78, Status.FAILED, "LOGIC_ERROR", 1),
+        (-9, Status.DEAD_LETTER, "AGENT_ERROR", 2),
+    ],
+)
+async def test_the_exit_code_decides_what_becomes_of_a_task(fleet, code, status, error, attempts):
+    """F4: and its last words on standard error say why"""
+    script = "import os, sys; sys.stderr.write('why it broke'); sys.stderr.flush(); n = int(sys.argv[1]); os.kill(os.getpid(), -n) if n < 0 else sys.exit(n)"
+    await fleet.hosts(local("here", python(script, str(code))))
+    task, run = await fleet.ended((await fleet.submit(max_attempts=2)).id)
+    assert (task.status, task.error_code, task.attempt) == (status, error, attempts)
+    assert "why it broke" in task.error_message
+    assert run.status is status
+
+
+async def test_a_program_that_is_not_there_fails_the_run_and_says_so(fleet):
+    """F4, M5"""
+    await fleet.hosts(local("here", command("/no/such/program")))
+    task, _ = await fleet.ended((await fleet.submit(max_attempts=1)).id)
+    assert (task.status, task.error_code) == (Status.DEAD_LETTER, "AGENT_ERROR")
+
+
+async def test_progress_goes_forward_whatever_is_said_between(tmp_path):
+    """T8, M5: a plain line does not set it back"""
+    fleet = HostFleet(tmp_path)
+    fleet.rules = replace(fleet.rules, progress_interval=0)
+    await fleet.open()
+    script = 'import time\nfor line in [\'{"progress": 40, "message": "half"}\', \'chatter\']: print(line, flush=True)'
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    task, _ = await fleet.ended((await fleet.submit()).id)
+    said = await fleet.events(task.id, EventType.TASK_PROGRESS)
+    await fleet.close()
+    assert [(each["percent"], each["message"]) for each in said] == [(40, "half"), (40, "chatter")]
+
+
+async def test_the_next_attempt_gets_the_checkpoint_and_the_steps_that_are_done(fleet):
+    """T3: FLEETD_CHECKPOINT, FLEETD_COMPLETED_STEPS"""
+    script = """
+import json, os, sys
+if os.environ["FLEETD_ATTEMPT"] == "1":
+    assert "FLEETD_CHECKPOINT" not in os.environ
+    for step in ("one", "two"):
+        print(json.dumps({"checkpoint": "after " + step, "step_id": step}), flush=True)
+    sys.exit(1)
+print(json.dumps({"result": [os.environ["FLEETD_CHECKPOINT"], os.environ["FLEETD_COMPLETED_STEPS"]]}))
+"""
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    task, run = await fleet.ended((await fleet.submit()).id)
+    assert (task.status, task.attempt) == (Status.COMPLETED, 2)
+    assert json.loads(run.output.data) == ["after two", "one two"]
+    saved = await fleet.events(task.id, EventType.TASK_CHECKPOINTED)
+    assert [each["step_id"] for each in saved] == ["one", "two"]
+
+
+async def test_more_steps_than_a_variable_holds_do_not_fail_the_next_attempt(fleet):
+    """T3: the run does without the list"""
+    script = """
+import json, os, sys
+if os.environ["FLEETD_ATTEMPT"] == "1":
+    for n in range(700):
+        print(json.dumps({"checkpoint": str(n), "step_id": f"{n:0200}"}), flush=True)
+    sys.exit(1)
+print(os.environ["FLEETD_CHECKPOINT"])
+"""
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    task, run = await fleet.ended((await fleet.submit(max_attempts=2)).id)
+    assert (task.status, run and run.output and run.output.data) == (Status.COMPLETED, b"699\n")
+
+
+async def test_a_routed_task_is_told_its_model_and_where_it_is(fleet):
+    """R4, M5: FLEETD_INSTANCE, FLEETD_MODEL, FLEETD_BASE_URL"""
+    name = "ollama:one"
+    made = Instance(id=name, provider_id="ollama", model="llama", ctx=8_192, base_url="http://10.0.0.1:11434")
+    await fleet.engine.execute(PutInstances((made,)))
+    await fleet.engine.execute(SetState(name, InstanceState.READY, "said so"))
+    names = "FLEETD_INSTANCE", "FLEETD_MODEL", "FLEETD_BASE_URL"
+    await fleet.hosts(
+        local("here", python("import os, sys; print(*[os.environ[n] for n in sys.argv[1:]])", *names))
+    )
+    task, run = await fleet.ended((await fleet.submit(route=Requirements(("general",)))).id)
+    assert (task.status, run.output.data) == (Status.COMPLETED, b"ollama:one llama http://10.0.0.1:11434\n")
+
+
+# orders
+
+
+async def test_a_cancel_ends_the_whole_group_and_then_the_task(fleet):
+    """D4, T7: a grandchild that ignores TERM, too"""
+    await fleet.hosts(local("here", python(HANGS)))
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    await fleet.engine.execute(Cancel((task.id,)))
+    ended, run = await fleet.ended(task.id)
+    assert not any(is_alive(pid) for pid in processes)
+    assert (ended.status, run.ending) == (Status.CANCELLED, Ending.STOPPED)
+
+
+@pytest.mark.parametrize("limits", [({}, 500), ({"timeout": 500}, 0)], ids=["of the task", "of the agent"])
+async def test_a_run_that_takes_too_long_is_ended_with_its_group_and_tried_again(fleet, limits):
+    """T7, T3: told apart from a lost agent by its code"""
+    in_agent, of_task = limits
+    await fleet.hosts(local("here", python(HANGS, **in_agent)))
+    task = await fleet.submit(timeout=of_task)
+    processes = await pids(fleet, task)
+    ended, run = await fleet.ended(task.id)
+    assert not any(is_alive(pid) for pid in processes)
+    assert (ended.status, ended.attempt, ended.losses, run.output.data) == (Status.COMPLETED, 2, 0, b"done\n")
+    (again,) = await fleet.events(task.id, EventType.TASK_RETRY_SCHEDULED)
+    assert again["code"] == "RUN_TIMEOUT"
+
+
+async def test_a_lease_that_was_lost_ends_its_command_before_the_next_begins(fleet, tmp_path):
+    """T5: the fence, on the host too"""
+    script = f"import os, sys\nif os.environ['FLEETD_LEASE_EPOCH'] == '2': os.environ and sys.exit(os.path.exists(sys.argv[1] + '/overlap'))\n{ALONE}"
+    await fleet.hosts(local("here", python(script, str(tmp_path))))
+    task = await fleet.submit()
+    (pid,) = await pids_of_alone(fleet, task)
+    session = fleet.engine.sessions.get(SEAT)
+    await fleet.engine.execute(EndSession(SEAT, session.epoch, Leaving.LOST, "as if it had not been heard"))
+    ended, _ = await fleet.ended(task.id)
+    assert (ended.status, ended.lease_epoch, ended.losses) == (Status.COMPLETED, 2, 1)
+    assert not is_alive(pid)
+    assert not (tmp_path / "overlap").exists()
+
+
+async def pids_of_alone(fleet, task):
+    said = await fleet.happened(EventType.TASK_PROGRESS, task.id)
+    return [int(said["message"].removeprefix("alone "))]
+
+
+async def test_the_answer_to_an_older_lease_does_not_end_the_run_of_this_one(fleet, tmp_path):
+    """T5: of two leases of a task on one host only the one that is over is ended"""
+    script = "import os, sys\nprint('ready', flush=True)\nopen(sys.argv[1]).read()\nprint('done')"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    await fleet.hosts(local("here", python(script, str(gate))))
+    task = await fleet.submit()
+    await fleet.happened(EventType.TASK_PROGRESS, task.id)
+    session = fleet.engine.sessions.get(SEAT)
+    fleet.engine.sessions.post_words(session, (Word(task.id, 0, WordKind.PROGRESS, message="late"),))
+    await until(lambda: not session.in_flight and not session.outbox.event.is_set())
+    await open_gate(gate)
+    ended, run = await fleet.ended(task.id)
+    assert (ended.status, ended.lease_epoch, run.output.data) == (Status.COMPLETED, 1, b"ready\ndone\n")
+
+
+async def open_gate(path):
+    """Let a command go on that reads the pipe."""
+    await asyncio.to_thread(lambda: path.open("w").close())
+
+
+async def test_a_result_survives_a_moment_in_which_nothing_can_be_written(fleet, tmp_path):
+    """S7, T5: a command that ran for an hour does not run again because the queue was full when it ended"""
+    script = "import os, sys\nprint('ready', flush=True)\nopen(sys.argv[1]).read()\nprint('done')"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    await fleet.hosts(local("here", python(script, str(gate))))
+    task = await fleet.submit()
+    await fleet.happened(EventType.TASK_PROGRESS, task.id)
+    session, options = fleet.engine.sessions.get(SEAT), fleet.engine.options
+    await until(lambda: not session.in_flight and not session.outbox.event.is_set())
+    fleet.engine.options = replace(options, queue_limit=0)
+    await open_gate(gate)
+    async with asyncio.timeout(LIMIT):
+        await until(lambda: session.outbox.ended)
+    fleet.engine.options = options
+    ended, run = await fleet.ended(task.id)
+    assert (ended.status, ended.lease_epoch, run.output.data) == (Status.COMPLETED, 1, b"ready\ndone\n")
+
+
+# hosts
+
+
+async def test_no_more_run_than_an_agent_of_a_host_may_run_at_once(fleet):
+    """M5: per-agent concurrency"""
+    await fleet.hosts(
+        local(
+            "here", python(HANGS, max_concurrency=2), command("true", type="other", capabilities=("other",))
+        )
+    )
+    tasks = [await fleet.submit() for _ in range(3)]
+    for task in tasks[:2]:
+        await fleet.happened(EventType.TASK_PROGRESS, task.id)
+    other, _ = await fleet.ended((await fleet.submit(capabilities=("other",))).id)
+    assert other.status is Status.COMPLETED
+    assert await fleet.status(tasks[2].id) is Status.PENDING
+    await fleet.engine.execute(Cancel((tasks[0].id,)))
+    await fleet.happened(EventType.TASK_STARTED, tasks[2].id)
+
+
+async def test_the_least_loaded_host_is_first(fleet):
+    """M5: by share of what it may run"""
+    small, large = (
+        local("small", python(HANGS, max_concurrency=2)),
+        local("large", python(HANGS, max_concurrency=4)),
+    )
+    await fleet.hosts(small, large)
+    placed = []
+    for _ in range(6):
+        task = await fleet.submit()
+        await fleet.happened(EventType.TASK_STARTED, task.id)
+        placed.append((await fleet.task(task.id)).agent_id)
+    assert sorted(placed[:2]) == ["host:large/shell", "host:small/shell"]
+    assert placed.count("host:large/shell") == 4
+
+
+async def test_two_checks_that_fail_take_a_host_offline_and_one_that_goes_well_brings_it_back(tmp_path):
+    """M5: HOST_STATE, and nothing is given to it meanwhile"""
+    fleet = await HostFleet(tmp_path, options=replace(OPTIONS, check_every=20)).open()
+    work = tmp_path / "work"
+    work.mkdir()
+    await fleet.hosts(local("here", python("print('done')"), work_dir=str(work)))
+    work.rmdir()
+    await fleet.until(lambda: fleet.state("here") is HostState.OFFLINE)
+    assert str(work) in fleet.engine.hosts.present["here"].status.reason
+    task = await fleet.submit()
+    assert await fleet.status(task.id) is Status.PENDING
+    work.mkdir()
+    ended, _ = await fleet.ended(task.id)
+    events = (
+        await fleet.store.list_events(EventFilter(types=frozenset({EventType.HOST_STATE})), 0, 9, 9_999)
+    ).events
+    await fleet.close()
+    assert (ended.status, ended.lease_epoch) == (Status.COMPLETED, 1)
+    assert [event.payload["state"] for event in events] == ["ONLINE", "OFFLINE", "ONLINE"]
+
+
+async def test_a_host_that_never_answered_is_given_nothing(tmp_path):
+    """M5, M2: neither before the first check nor after"""
+    fleet = await HostFleet(tmp_path).open()
+    task = await fleet.submit()
+    await fleet.engine.execute(PutHosts((local("here", python("print()"), work_dir="/no/such/place"),)))
+    await fleet.until(lambda: fleet.state("here") is HostState.OFFLINE)
+    await fleet.engine.execute(Cancel((task.id,)))
+    assert await fleet.events(task.id, EventType.TASK_ASSIGNED) == []
+    await fleet.close()
+
+
+async def test_a_host_that_cannot_have_a_runner_is_offline_and_the_others_work(tmp_path):
+    """M5: what is missing is said, and the manager lives on"""
+
+    class Without(HostFleet):
+        def make_runner(self, host: Host):
+            if host.id == "far":
+                raise WrongState("EXTRA_MISSING", "host far: needs an extra")
+            return super().make_runner(host)
+
+    fleet = await Without(tmp_path).open()
+    far, here = (
+        Host("far", "far.example.org", agents=(python("print()"),)),
+        local("here", python("print('done')")),
+    )
+    await fleet.engine.execute(PutHosts((far, here)))
+    await fleet.until(lambda: fleet.state("far") is HostState.OFFLINE)
+    assert fleet.engine.hosts.present["far"].status.reason == "host far: needs an extra"
+    ended, _ = await fleet.ended((await fleet.submit()).id)
+    await fleet.close()
+    assert ended.agent_id == SEAT
+
+
+@pytest.mark.parametrize("how", ["removed", "stopped", "disabled", "replaced"])
+async def test_what_runs_on_a_host_that_is_taken_away_is_ended_and_handed_back_unburnt(fleet, how):
+    """M5, T5: at once, not when its heartbeats are missed; no attempt, no loss"""
+    here, there = local("here", python(HANGS)), local("there", python(HANGS))
+    await fleet.hosts(here)
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    commands = {
+        "removed": RemoveHost("here"),
+        "stopped": SetHostState("here", HostState.STOPPED, "maintenance"),
+        "disabled": PutHosts((replace(here, enabled=False),)),
+        "replaced": PutHosts((replace(here, agents=(python(HANGS, capabilities=("other",)),)),)),
+    }
+    await fleet.engine.execute(commands[how])
+    await fleet.happened(EventType.TASK_RELEASED, task.id)
+    await gone(processes)
+    waiting = await fleet.task(task.id)
+    assert (waiting.status, waiting.attempt, waiting.losses) == (Status.PENDING, 0, 0)
+    assert (waiting.mode, waiting.mode_source) == (Mode.UNDECIDED, ModeSource.NONE)
+    await fleet.hosts(there)
+    ended, _ = await fleet.ended(task.id)
+    assert (ended.status, ended.attempt, ended.agent_id) == (Status.COMPLETED, 1, "host:there/shell")
+
+
+async def test_a_host_that_was_taken_away_is_given_nothing_more(fleet):
+    """M5: its session is over"""
+    await fleet.hosts(local("here", python("print('done')")))
+    await fleet.ended((await fleet.submit()).id)
+    await fleet.engine.execute(RemoveHost("here"))
+    await fleet.until(lambda: fleet.engine.sessions.get(SEAT) is None)
+    task = await fleet.submit()
+    assert (await fleet.status(task.id), await fleet.events(task.id, EventType.TASK_ASSIGNED)) == (
+        Status.PENDING,
+        [],
+    )
+
+
+async def test_a_host_that_is_defined_anew_can_do_what_it_says_now(fleet):
+    """M5, D1"""
+    await fleet.hosts(local("here", python("print('done')")))
+    await fleet.ended((await fleet.submit()).id)
+    await fleet.hosts(local("here", python("print('done')", capabilities=("new",), max_concurrency=3)))
+    ended, _ = await fleet.ended((await fleet.submit(capabilities=("new",))).id)
+    assert ended.status is Status.COMPLETED
+    assert fleet.engine.agents[SEAT].spec.max_concurrency == 3
+
+
+# the daemon's end
+
+
+async def test_a_daemon_that_stops_hands_back_what_runs_unburnt(tmp_path):
+    """D2, T5: the next daemon begins it as if it had not been begun"""
+    fleet = await HostFleet(tmp_path).open()
+    await fleet.hosts(local("here", python(HANGS)))
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    fleet.engine.drain()
+    await fleet.close()
+    assert not any(is_alive(pid) for pid in processes)
+    again = await HostFleet(tmp_path).open()
+    waiting = await again.task(task.id)
+    ended, _ = await again.ended(task.id)
+    await again.close()
+    assert (waiting.attempt, waiting.losses) == (0, 0)
+    assert (ended.status, ended.attempt, ended.losses) == (Status.COMPLETED, 1, 0)
+
+
+async def test_a_drain_lets_what_runs_end(fleet, tmp_path):
+    """D2: and gives nothing new"""
+    script = "import sys\nprint('ready', flush=True)\nopen(sys.argv[1]).read()"
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    await fleet.hosts(local("here", python(script, str(gate))))
+    task, second = [await fleet.submit() for _ in range(2)]
+    await fleet.happened(EventType.TASK_PROGRESS, task.id)
+    await fleet.engine.execute(OrderAgent(SEAT, AgentOrder.DRAIN, "order-1", "maintenance"))
+    await open_gate(gate)
+    ended, _ = await fleet.ended(task.id)
+    assert (ended.status, await fleet.status(second.id)) == (Status.COMPLETED, Status.PENDING)
+    await fleet.engine.execute(OrderAgent(SEAT, AgentOrder.UNDRAIN, "order-2"))
+    await fleet.happened(EventType.TASK_PROGRESS, second.id)
+    await open_gate(gate)
+    assert (await fleet.ended(second.id))[0].status is Status.COMPLETED
+
+
+async def test_a_job_whose_daemon_was_killed_does_not_run_twice_at_once_and_ends_once(tmp_path):
+    """T9, T5, M5: and no loss is counted, for its daemon comes back"""
+    ends = "import os, sys\nif os.environ['FLEETD_LEASE_EPOCH'] != '1': sys.exit(os.path.exists(sys.argv[1] + '/overlap'))\n"
+    arguments = [sys.executable, "-c", ends + ALONE, str(tmp_path)]
+    first = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.hosts.crash",
+        str(tmp_path),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(LIMIT):
+        task_id, _, pid = (await first.stdout.readline()).decode().split()
+    assert is_alive(int(pid))
+    first.kill()
+    await first.wait()
+    fleet = await HostFleet(tmp_path).open()
+    ended, _ = await fleet.ended(task_id)
+    completed = await fleet.events(task_id, EventType.TASK_COMPLETED)
+    await fleet.close()
+    assert not is_alive(int(pid))
+    assert not (tmp_path / "overlap").exists()
+    assert (ended.status, ended.lease_epoch, ended.attempt, ended.losses) == (Status.COMPLETED, 2, 1, 0)
+    assert len(completed) == 1
+
+
+async def test_a_job_that_kills_its_daemon_each_time_is_not_begun_for_ever(tmp_path):
+    """T9: sessions that end under it count, as with any agent"""
+    fleet = await HostFleet(tmp_path).open()
+    await fleet.hosts(local("here", python("import time; print('on', flush=True); time.sleep(1_000)")))
+    task = await fleet.submit(max_attempts=9)
+    for loss in range(3):
+        await fleet.happened(EventType.TASK_STARTED, task.id, loss)
+        epoch = fleet.engine.sessions.get(SEAT).epoch
+        await fleet.engine.execute(EndSession(SEAT, epoch, Leaving.LOST, "lost"))
+    ended, _ = await fleet.ended(task.id)
+    await fleet.close()
+    assert (ended.status, ended.dead_reason, ended.losses) == (Status.DEAD_LETTER, "POISON", 3)
+
+
+async def test_the_session_of_a_host_is_one_of_its_own_kind(fleet):
+    """M5"""
+    await fleet.hosts(local("here", python("print()")))
+    await fleet.ended((await fleet.submit()).id)
+    assert fleet.engine.agents[SEAT].session_kind is SessionKind.HOST
