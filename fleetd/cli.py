@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +13,16 @@ from typing import Annotated
 import typer
 
 from fleetd import exit_codes, host_list, router_files
-from fleetd.config import Config, ConfigError, Loaded, Setting, alert_address, load
+from fleetd.config import (
+    Config,
+    ConfigError,
+    Loaded,
+    Setting,
+    alert_address,
+    comment_token,
+    load,
+    webhook_secret,
+)
 from fleetd.core.catalogue import Catalogue
 from fleetd.host_list import HostList
 
@@ -137,10 +147,11 @@ def _check_files(config: Config) -> tuple[list[str], int, int]:
     except router_files.Unusable as error:
         problems.append(str(error))
     problems += [f"{row.name}: {row.problem}" for row in (*catalogue.problems, *hosts.problems)]
-    try:
-        alert_address(config)
-    except ConfigError as error:
-        problems += error.problems
+    for read in (alert_address, comment_token, partial(webhook_secret, environ=os.environ)):
+        try:
+            read(config)
+        except ConfigError as error:
+            problems += error.problems
     return problems, len(catalogue.instances), len(hosts.hosts)
 
 

@@ -20,7 +20,16 @@ from pydantic import ValidationError
 
 from fleetd.options import PLACEHOLDERS, Config, Section, only_local, web_address
 
-__all__ = ["Config", "ConfigError", "Loaded", "Setting", "alert_address", "load"]
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Loaded",
+    "Setting",
+    "alert_address",
+    "comment_token",
+    "load",
+    "webhook_secret",
+]
 
 PREFIX = "FLEETD_"
 CONFIG_VARIABLE = "FLEETD_CONFIG"
@@ -180,12 +189,17 @@ def _validated(settings: Mapping[str, Setting], problems: list[str]) -> Config |
 def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     """Yield (key, what would be right) for values that are good alone but not together."""
     agents, tasks = config.agents, config.tasks
-    if not config.rpc.insecure and not only_local(config.rpc.listen):
-        exposed = f"{config.rpc.listen} can be reached from other machines and nothing proves who calls"
-        yield (
-            "rpc.listen",
-            f"{exposed}: listen on 127.0.0.1, [::1] or unix:PATH, or accept the risk with --insecure",
-        )
+    for key, listen, insecure, accept in (
+        ("rpc.listen", config.rpc.listen, config.rpc.insecure, "--insecure"),
+        ("web.listen", config.web.listen, config.web.insecure, "web.insecure = true"),
+    ):
+        if listen and not insecure and not only_local(listen):
+            exposed = f"{listen} can be reached from other machines and nothing proves who calls"
+            yield key, f"{exposed}: listen on 127.0.0.1, [::1] or unix:PATH, or accept the risk with {accept}"
+    if config.webhooks.secret_file and config.webhooks.secret_env:
+        yield "webhooks.secret_env", "should be given only without webhooks.secret_file"
+    if config.webhooks.comment_url and not config.webhooks.comment_token_file:
+        yield "webhooks.comment_token_file", "is required where comments are posted"
     if agents.heartbeat_min > agents.heartbeat_max:
         yield "agents.heartbeat_min", "should be at most agents.heartbeat_max"
     if tasks.retry_initial > tasks.retry_max:
@@ -229,6 +243,41 @@ def alert_address(config: Config) -> str:
     return found
 
 
+def webhook_secret(config: Config, environ: Mapping[str, str]) -> bytes:
+    """
+    Return the secret deliveries are signed with, from the file or variable that is named; empty when there is none.
+
+    Raises:
+        ConfigError: the file cannot be read, or there is nothing in what is named. The secret is never repeated.
+    """
+    name = config.webhooks.secret_env
+    if name:
+        if not environ.get(name):
+            raise ConfigError([f'webhooks.secret_env = "{name}": is not set in the environment'])
+        return environ[name].encode()
+    return _secret_in("webhooks.secret_file", config.webhooks.secret_file).encode()
+
+
+def comment_token(config: Config) -> str:
+    """Return the access token for comments; empty when none are posted. Raises ConfigError."""
+    hooks = config.webhooks
+    return _secret_in("webhooks.comment_token_file", hooks.comment_token_file) if hooks.comment_url else ""
+
+
+def _secret_in(key: str, file: str) -> str:
+    if not file:
+        return ""
+    try:
+        found = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError([f"{key} = {_shown(file)}: cannot be read: {error.strerror}"]) from None
+    except ValueError:
+        found = ""
+    if not found or not found.isprintable():
+        raise ConfigError([f"{key} = {_shown(file)}: should hold one secret and nothing else"])
+    return found
+
+
 def _is_json(template: str) -> bool:
     # A letter stands for every value: outside of a string it would be no JSON, and so would most values.
     try:
@@ -239,7 +288,8 @@ def _is_json(template: str) -> bool:
 
 
 def _unknown(name: str, origin: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+    # Of equally near ones the first section's.
+    nearest = max(known, key=lambda one: difflib.SequenceMatcher(None, one, name).ratio())
     return f"{name} ({origin}): is not known; the nearest is {nearest}"
 
 

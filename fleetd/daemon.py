@@ -1,9 +1,9 @@
 """
 The composition root: builds every room from the configuration, in order, and takes it down again.
 
-Start: lock, store, recovery, files of instances and hosts, address, signal handlers, READY. Stop: drain (no new work, results still taken), end what
-runs on hosts, end the streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips the waiting. SIGHUP:
-read the files again.
+Start: lock, side port (which says that it is not ready), store, recovery, files of instances and hosts, address, signal handlers, READY. Stop: drain (no new work,
+results still taken), end what runs on hosts, end the streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips
+the waiting. SIGHUP: read the files again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ from typing import Any
 import structlog
 
 from fleetd import exit_codes
+from fleetd.api.boundary import Boundary
 from fleetd.api.limits import Limits
-from fleetd.api.table import SERVICES, method_table
+from fleetd.api.table import SERVICES, Method, method_table
+from fleetd.bridges.comments import CommentOptions, Comments
 from fleetd.bridges.webhook import Webhook, WebhookOptions
 from fleetd.clock import Clock, SystemClock
-from fleetd.config import Config, ConfigError, alert_address
+from fleetd.config import Config, ConfigError, alert_address, comment_token, webhook_secret
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.host import Host
+from fleetd.core.issue import IssueRules
 from fleetd.core.modes import Prefer
 from fleetd.core.probing import ProbeRules
 from fleetd.core.settings import RouterRules, Rules
@@ -44,19 +47,25 @@ from fleetd.hosts.manager import HostManager, HostOptions
 from fleetd.hosts.opening import runner_for
 from fleetd.hosts.runner import Runner
 from fleetd.instance_files import InstanceFiles
+from fleetd.listening import BindError
 from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present
 from fleetd.probes.prober import ProbeOptions, keep_probing
 from fleetd.router_files import Unusable
 from fleetd.rpc.health import HealthService
-from fleetd.rpc.server import BindError, RpcOptions, RpcServer
+from fleetd.rpc.server import RpcOptions, RpcServer
 from fleetd.store.base import StoreBroken
 from fleetd.store.lock import DataDirLock
 from fleetd.store.sqlite import SqliteStore
+from fleetd.web.app import application
+from fleetd.web.issues import IssueOptions
+from fleetd.web.port import Port, PortOptions
+from fleetd.web.server import WebOptions, WebServer
 
 DATABASE = "fleetd.db"
 LISTEN_FILE = "listen"
-"""File in the data directory that names the bound address while the daemon serves: with port 0 nobody could know it otherwise."""
+WEB_LISTEN_FILE = "web-listen"
+"""Files in the data directory that name the bound addresses while the daemon serves: with port 0 nobody could know them otherwise."""
 
 RECONNECT_AFTER = 1_000
 """Milliseconds after which agents come back when the daemon stops: about what a restart takes."""
@@ -117,26 +126,34 @@ class _Daemon:
         self._host_file = HostFile(self._engine, log, config.hosts.file)
         self._hosts: asyncio.Task[None] | None = None
         self._alerts = webhook_options(config)
+        self._comments = comment_options(config)
+        self._issues = issue_options(config, os.environ)
+        self._web: WebServer | None = None
         self._version = metadata.version("fleetd")
 
     async def run(self) -> int:
         began = self._clock.now()
         # As soon as there is somebody to take it: by itself it would end the process.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_again)
+        bounds = limits(self._config)
+        table = method_table(self._engine, bounds, self._version, lambda name: is_present(name, os.environ))
+        self._web = self._side_port(table)
         try:
+            await self._open_side_port()
             await self._store.open()
             await self._engine.recover()
             reading, hosts = await self._files.read(), await self._host_file.read()
             failure = self._engine.start()
             await self._files.take(reading)
             await self._host_file.take(hosts)
-            server = self._server()
+            server = self._server(table, bounds)
             address = await server.start()
             try:
                 return await self._serve(server, address, failure, began)
             finally:
                 await server.stop(0)
         finally:
+            await self._close_side_port(0)
             await self._engine.stop()
             await self._store.close()
 
@@ -144,12 +161,31 @@ class _Daemon:
         self._files.ask()
         self._host_file.ask()
 
-    def _server(self) -> RpcServer:
-        config = self._config
-        bounds = limits(config)
-        options = RpcOptions(config.rpc.listen, config.rpc.max_message_bytes, self._version, bounds)
-        table = method_table(self._engine, bounds, self._version, lambda name: is_present(name, os.environ))
+    def _server(self, table: Mapping[str, Method], bounds: Limits) -> RpcServer:
+        rpc = self._config.rpc
+        options = RpcOptions(rpc.listen, rpc.max_message_bytes, self._version, bounds)
         return RpcServer(options, table, self._engine, HealthService(SERVICES), self._log)
+
+    def _side_port(self, table: Mapping[str, Method]) -> WebServer | None:
+        config = self._config.web
+        if not config.listen:
+            return None
+        options = PortOptions(config.max_body_bytes, config.body_timeout)
+        port = Port(Boundary(self._engine, self._log), table, options)
+        app = application(port, self._config.rpc.max_message_bytes, self._issues)
+        return WebServer(WebOptions(config.listen, config.max_connections), app, port, self._log)
+
+    async def _open_side_port(self) -> None:
+        """Listen before the store is open, so that whoever asks hears that the daemon is starting."""
+        if self._web is not None:
+            address = await self._web.start()
+            _publish(self._config.data.dir / WEB_LISTEN_FILE, address)
+            self._log.info("web_ready", address=address)
+
+    async def _close_side_port(self, grace: int) -> None:
+        if self._web is not None:
+            await self._web.stop(grace)
+            (self._config.data.dir / WEB_LISTEN_FILE).unlink(missing_ok=True)
 
     def _parts(self) -> dict[str, Part]:
         """Return what runs beside the server, by name."""
@@ -162,6 +198,8 @@ class _Daemon:
         }
         if self._alerts is not None:
             parts["alerts"] = alert_hook(engine, self._alerts, log).run
+        if self._comments is not None:
+            parts["comments"] = Comments(self._comments, engine, log).run
         return parts
 
     async def _serve(
@@ -234,7 +272,8 @@ class _Daemon:
         await asyncio.gather(*both, return_exceptions=True)
         drained = await self._leave_hosts() or drained
         self._engine.sessions.end_all("DRAINING", "the daemon is stopping", RECONNECT_AFTER)
-        await server.stop(0 if forced else config.grace)
+        grace = 0 if forced else config.grace
+        await asyncio.gather(server.stop(grace), self._close_side_port(grace))
         self._log.info("stopped", drained=drained, forced=forced, leases=self._engine.live_leases)
         return exit_codes.OK if drained or forced else exit_codes.DRAIN_TIMEOUT
 
@@ -414,6 +453,19 @@ def webhook_options(config: Config) -> WebhookOptions | None:
         attempts=alerts.attempts,
         queue=alerts.queue,
     )
+
+
+def issue_options(config: Config, environ: Mapping[str, str]) -> IssueOptions | None:
+    """Return how deliveries of issues are taken from the configuration; None when nothing could prove who sends them. Raises ConfigError."""
+    secret = webhook_secret(config, environ)
+    hooks = config.webhooks
+    return IssueOptions(secret, IssueRules(hooks.org, hooks.complete_on_merge)) if secret else None
+
+
+def comment_options(config: Config) -> CommentOptions | None:
+    """Return where results are posted as comments from the configuration; None when nowhere. Raises ConfigError."""
+    token = comment_token(config)
+    return CommentOptions(config.webhooks.comment_url, token) if token else None
 
 
 def limits(config: Config) -> Limits:

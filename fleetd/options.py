@@ -94,6 +94,25 @@ def address(value: str) -> str:
     return value
 
 
+def optional_address(value: str) -> str:
+    """Return an address unchanged; empty means none. Raises ValueError."""
+    return address(value) if value else value
+
+
+def variable_name(value: str) -> str:
+    """Return the name of an environment variable unchanged; empty means none. Raises ValueError."""
+    if value and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("should be the name of an environment variable, such as FORGEJO_SECRET")
+    return value
+
+
+def org_name(value: str) -> str:
+    """Return the name of an org unchanged; empty means none. Raises ValueError."""
+    if value and not re.fullmatch(r"[A-Za-z0-9._\-:/@]{1,128}", value):
+        raise ValueError("should be 1 to 128 letters, digits and . _ - : / @")
+    return value
+
+
 def directory(value: object) -> object:
     """Refuse an empty text, which would mean the present directory. Raises ValueError."""
     if value == "":
@@ -157,6 +176,9 @@ Whole = Annotated[int, BeforeValidator(number), Field(ge=0, lt=1 << 31)]
 Ratio = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
 Directory = Annotated[Path, BeforeValidator(directory)]
 Address = Annotated[str, AfterValidator(address)]
+OptionalAddress = Annotated[str, AfterValidator(optional_address)]
+VariableName = Annotated[str, AfterValidator(variable_name)]
+OrgName = Annotated[str, AfterValidator(org_name)]
 FileName = Annotated[str, AfterValidator(file_name)]
 DirectoryName = Annotated[str, AfterValidator(directory_name)]
 WebAddress = Annotated[str, AfterValidator(web_address)]
@@ -185,6 +207,46 @@ class Rpc(Section):
     )
     max_message_bytes: Size = Field(
         default=8 * MIB, ge=64 * KIB, description="The largest message either way; holds a batch of inputs."
+    )
+
+
+class Web(Section):
+    listen: OptionalAddress = Field(
+        default="", description="Address of the side HTTP port, such as 127.0.0.1:8080; empty = off."
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Listen where other machines can connect, though nothing proves who they are.",
+    )
+    max_body_bytes: Size = Field(
+        default=8 * MIB, ge=64 * KIB, description="The largest body of a request; most methods allow less."
+    )
+    body_timeout: Duration = Field(default=30 * SECOND, description="For a body to arrive.")
+    max_connections: Count = Field(
+        default=1_000, description="Connections at once; callers beyond them get 503."
+    )
+
+
+class Webhooks(Section):
+    secret_file: FileName = Field(
+        default="",
+        description="File that holds the secret Forgejo or Gitea signs deliveries with; none = no webhooks.",
+    )
+    secret_env: VariableName = Field(
+        default="", description="Environment variable that holds this secret; instead of secret_file."
+    )
+    org: OrgName = Field(
+        default="", description="Org of tasks made from issues; empty = the owner of the repository."
+    )
+    complete_on_merge: bool = Field(
+        default=False, description="Complete an issue's task when a pull request that closes it is merged."
+    )
+    comment_url: WebAddress = Field(
+        default="",
+        description="Address of the Forgejo whose issues get the result of their task as a comment; empty = none.",
+    )
+    comment_token_file: FileName = Field(
+        default="", description="File that holds the access token comments are posted with."
     )
 
 
@@ -417,6 +479,8 @@ class Config(Section):
 
     data: Data = Data()
     rpc: Rpc = Rpc()
+    web: Web = Web()
+    webhooks: Webhooks = Webhooks()
     engine: Engine = Engine()
     agents: Agents = Agents()
     tasks: Tasks = Tasks()

@@ -66,7 +66,8 @@ class Attach:
         if agent.session_open and agent.incarnation == self.incarnation:
             self._adopt(ledger, agent)
             agent.session_kind = self.kind
-            if self.kind is SessionKind.UNARY:
+            if self.kind is not SessionKind.STREAM:
+                # A process with a stream changes by a command; a host's agent is what its definition says now.
                 agent.spec = self.spec
             return self._open(ledger, agent, resumed=True)
         if agent.incarnation != self.incarnation:

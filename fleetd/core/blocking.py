@@ -15,6 +15,8 @@ from fleetd.core.routebook import Group, RouteBook, ahead
 
 MORE = 1 << 30
 """Room of an instance without a limit."""
+LOOK_AGAIN = 5_000
+"""Milliseconds until a group whose instances had room for some of its tasks is asked again: by then those have taken it, or nobody is there to run them."""
 
 
 class Opening(NamedTuple):
@@ -69,6 +71,9 @@ class Unblock:
             elif cut or found < room:
                 # Others may wait behind those that were read: there is more room, or a command before this one took some.
                 again.append(key)
+            else:
+                # Those that go may find no agent, and others may wait for the same room who would.
+                ledger.routes.look_again(key, ledger.now + LOOK_AGAIN)
         return (*again, *self._unasked)
 
 

@@ -174,12 +174,13 @@ class ResetBreakers:
             if (self.kind and known.kind is not self.kind) or (self.name and known.name != self.name):
                 continue
             breaker = ledger.routes.change_breaker(known.key)
-            struck = breaker.failures > 0
+            struck, spoke = breaker.failures > 0, breaker.last_error
             change = breaker.reset(ledger.now)
             if change is not None:
                 _turned(ledger, breaker, change, f"reset: {self.reason}" if self.reason else "reset")
-            if change is not None or struck:
+            if change is not None or struck or spoke:
                 ledger.changes.breakers[known.key] = breaker
+            if change is not None or struck:
                 count += 1
         return count
 

@@ -41,11 +41,15 @@ class DecideModes:
 
     def apply(self, ledger: Ledger) -> dict[int, Looked]:
         hosts = ledger.hosts.views()
+        queued = ledger.queued()
         answer: dict[int, Looked] = {}
         for look in self.looks:
-            tasks = ledger.queued_in(look.lane, look.after)[: look.limit]
+            # Beyond, another command's task may be loaded, and not those before it.
+            beyond = ledger.queued_beyond.get(look.lane)
             place, all_decided = look.after, True
-            for task in tasks:
+            for task in queued.get(look.lane, ()):
+                if task.place <= look.after or (beyond is not None and task.place > beyond):
+                    continue
                 if _is_undecided(task):
                     waited = ledger.now - task.queued_at
                     decided = unmatched(waited, ledger.rules.undecided_for, look.capabilities, hosts)
@@ -57,7 +61,7 @@ class DecideModes:
                     runs.decided_event(ledger, task, decided.cause)
                 if all_decided:
                     place = task.place
-            answer[look.lane] = Looked(place, len(tasks) < look.limit)
+            answer[look.lane] = Looked(place, beyond is None)
         return answer
 
 

@@ -132,8 +132,8 @@ def fresh_start(ledger: Ledger, task: Task) -> None:
     task.cancel_requested_at = 0
     task.error_code = task.error_message = task.dead_reason = ""
     if task.route is not None:
-        # What failed then may be well now.
-        task.route.made_at, task.route.tried = 0, ()
+        # What failed then may be well now, and what was too large may be smaller.
+        task.route.made_at, task.route.tried, task.route.above = 0, (), 0
     if task.mode_source is not ModeSource.EXPLICIT:
         task.mode, task.mode_source = Mode.UNDECIDED, ModeSource.NONE
     task.queued_at = ledger.now

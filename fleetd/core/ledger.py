@@ -75,6 +75,16 @@ class Audit(NamedTuple):
     reason: str
 
 
+class Delivered(NamedTuple):
+    """A delivery of a webhook that was taken: the task it was about, and why it changed nothing ("" when it did)."""
+
+    source: str
+    id: str
+    task_id: str
+    ignored: str
+    at: int
+
+
 class TaskPlan(NamedTuple):
     """A version of a task's plan, without its trace."""
 
@@ -143,6 +153,7 @@ class Changes:
     instances: dict[str, Registered | None] = field(default_factory=dict)
     breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
     hosts: dict[str, HostRow | None] = field(default_factory=dict)
+    deliveries: list[Delivered] = field(default_factory=list)
 
 
 class LeaseEnded(NamedTuple):
@@ -219,6 +230,7 @@ class Keys(NamedTuple):
     checkpoints: tuple[str, ...] = ()
     blocked: tuple[tuple[int, int], ...] = ()
     heads: tuple[tuple[int, int, int], ...] = ()
+    deliveries: tuple[tuple[str, str], ...] = ()
 
 
 class Ledger:
@@ -252,7 +264,9 @@ class Ledger:
         self.specs: dict[int, Spec] = {}
         self.checkpoints: dict[int, Checkpoint] = {}
         self.runs: dict[tuple[str, int], Run] = {}
+        self.deliveries: dict[tuple[str, str], Delivered] = {}
         self.blocked_beyond: set[int] = set()
+        self.queued_beyond: dict[int, int] = {}
         self.next_seq = 1
         self.greeted: dict[str, None] = {}
         self.changed_agents: dict[str, Agent] = {}
@@ -306,10 +320,13 @@ class Ledger:
         waiting = [t for t in self._tasks.values() if t.blocked == group and t.status is Status.BLOCKED]
         return sorted(waiting, key=lambda task: task.place)
 
-    def queued_in(self, lane: int, after: int) -> list[Task]:
-        """Return the loaded tasks that hold a place of a lane beyond `after`, in order."""
-        waiting = [t for t in self._tasks.values() if t.queued and t.lane == lane and t.place > after]
-        return sorted(waiting, key=lambda task: task.place)
+    def queued(self) -> dict[int, list[Task]]:
+        """Return the loaded tasks that hold a place, by lane, in order. Up to `queued_beyond` a lane was read without a gap."""
+        waiting: dict[int, list[Task]] = {}
+        for task in self._tasks.values():
+            if task.queued:
+                waiting.setdefault(task.lane, []).append(task)
+        return {lane: sorted(tasks, key=lambda task: task.place) for lane, tasks in waiting.items()}
 
     def agent(self, agent_id: str) -> Agent | None:
         """Return the agent's row to read; use `change_agent` to write."""
@@ -399,6 +416,11 @@ class Ledger:
         task.queued = False
         if self.entered.pop(task.seq, None) is None:
             self.left.append(task.lane)
+
+    def deliver(self, delivered: Delivered) -> None:
+        """Note that a delivery was taken."""
+        self.deliveries[delivered.source, delivered.id] = delivered
+        self.changes.deliveries.append(delivered)
 
     def event(self, task: Task, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of the task."""

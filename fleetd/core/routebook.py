@@ -138,15 +138,34 @@ class RouteBook:
         `must` it is counted all the same.
         """
         guards = self.inside.guards(instance_id, provider_of(instance_id))
-        tokens = take_probes(self.inside, guards, now, self.rules)
+        # What it gives back in this very transaction nobody else can have taken, unless its time is over: it goes on with that.
+        kept = [
+            token
+            for who, tokens in self._returned
+            if who == holder
+            for token in tokens
+            if token[0] in guards and self.probes.holds(*token, now)
+        ]
+        there = [key for key, _ in kept]
+        tokens = take_probes(self.inside, [key for key in guards if key not in there], now, self.rules)
         if tokens is None and not must:
             return None
+        self._keep(holder, kept)
         for token in tokens or ():
             self._taken.append((holder, token))
             self._held.setdefault(holder, []).append(token)
         self._move(instance_id, 1)
         own, provider = (self.registry.breaker(*key).epoch for key in guards)
         return own, provider
+
+    def _keep(self, holder: str, kept: list[Token]) -> None:
+        """Take back probes that were given back in this transaction."""
+        if kept:
+            self._held.setdefault(holder, []).extend(kept)
+            self._returned = [
+                (who, [token for token in tokens if who != holder or token not in kept])
+                for who, tokens in self._returned
+            ]
 
     def leave(self, holder: str, instance_id: str) -> None:
         """Count that the work of a task on an instance is over, and give back its probes."""
@@ -169,9 +188,15 @@ class RouteBook:
         group = self.groups.get(key)
         if group is None:
             self.groups[key] = Group(requirements, above, retry_at)
-        elif retry_at and (not group.retry_at or retry_at < group.retry_at):
-            group.retry_at = retry_at
+        elif retry_at:
+            self.look_again(key, retry_at)
         return key
+
+    def look_again(self, key: int, at: int) -> None:
+        """Let a group be asked at `at` (epoch ms) at the latest, whatever changes."""
+        group = self.groups.get(key)
+        if group is not None and (not group.retry_at or at < group.retry_at):
+            group.retry_at = at
 
     def forget_group(self, key: int) -> None:
         """Note that nothing waits in a group any more; what is blocked later makes it anew."""

@@ -72,7 +72,8 @@ def admit(ledger: Ledger, task: Task) -> bool:
             block(ledger, task, plan)
             return False
         selected = plan.selected if plan is not None else route.selected
-        if enter(ledger, task, selected):
+        # What an operator insists on goes through a breaker that somebody else tries, too.
+        if enter(ledger, task, selected, must=route.forced and selected == _pin(ledger, route)):
             _take_plan(ledger, task, route, plan)
             ledger.routes.counted.verifies += 1
             route.retries, route.tried, route.tries = 0, (), ()
@@ -219,6 +220,8 @@ def verify(ledger: Ledger, task: Task) -> EventType:
     """Check the plan of a task that somebody is about to use (R6); return the event that tells what came of it."""
     route = route_of(task)
     ledger.routes.counted.verifies += 1
+    # Its events are counted on its row, whatever else becomes of it.
+    ledger.touch(task)
     if task.live:
         held = ledger.routes.mine(task.id)
         refused = ledger.routes.inside.refusal(

@@ -73,12 +73,19 @@ def start(ledger: Ledger, task: Task) -> None:
     ledger.effects.append(Started(task))
 
 
-def complete(ledger: Ledger, task: Task, output: Payload | None, artifacts: tuple[Artifact, ...]) -> None:
-    """The run ended well; a cancel asked for before wins and the output is dropped (D4)."""
+def complete(
+    ledger: Ledger,
+    task: Task,
+    output: Payload | None,
+    artifacts: tuple[Artifact, ...],
+    *,
+    tell: bool = False,
+) -> None:
+    """The run ended well; a cancel asked for before wins and the output is dropped (D4). `tell` when the agent does not know yet."""
     if task.status is Status.ASSIGNED:
         start(ledger, task)
     if task.order is Order.CANCEL:
-        _cancelled(ledger, task, Ending.COMPLETED)
+        _cancelled(ledger, task, Ending.COMPLETED, tell=tell)
         return
     run_ms = max(0, ledger.now - task.started_at)
     task.progress = 100
@@ -97,7 +104,7 @@ def complete(ledger: Ledger, task: Task, output: Payload | None, artifacts: tupl
                 task.agent_id, EventType.AGENT_STATUS, {"status": "IDLE", "reason": "trial task succeeded"}
             )
             ledger.effects.append(AgentChanged(task.agent_id))
-    _end_lease(ledger, task)
+    _end_lease(ledger, task, tell=tell)
 
 
 def fail(

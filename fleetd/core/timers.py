@@ -58,6 +58,10 @@ class FireDue:
 
 
 def _start_delayed(ledger: Ledger, task: Task) -> None:
+    if task.status is Status.BLOCKED:
+        # From now on it waits for an instance alone, whatever becomes of the wall clock.
+        task.run_at = 0
+        task.queued_at = ledger.now
     if task.status is Status.PENDING and not task.queued:
         task.run_at = 0
         task.queued_at = ledger.now

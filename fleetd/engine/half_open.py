@@ -47,6 +47,12 @@ class Probes:
             del self._probes[key]
             return True
 
+    def holds(self, key: BreakerKey, token: int, now: int) -> bool:
+        """Tell whether a token still has its probe."""
+        with self._lock:
+            held = self._probes.get(key)
+            return held is not None and held.token == token and now < held.until
+
     def held(self, now: int) -> Mapping[BreakerKey, int]:
         """Return until when each probe is held, by key; those that have ended are left out and forgotten."""
         if not self._probes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fleetd.core.instance import Condition, InstanceState
@@ -70,9 +71,10 @@ class InstanceNotes:
     def _note_latencies(self) -> None:
         noted, self._latencies = self._latencies, {}
         registry = self._book.outside.registry
+        # The latency alone: what else it was may have changed in the transaction that was under way.
         self._book.note_conditions(
             {
-                key: condition
+                key: replace(registry.condition(key), latency=condition.latency)
                 for key, condition in noted.items()
                 if registry.get(key) is not None and _only_latency(registry.condition(key), condition)
             }

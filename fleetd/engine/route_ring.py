@@ -28,7 +28,8 @@ class RouterOptions:
 class Kept:
     """
     One route: every version of its plan, and how far whoever asked for it has come. `instance` is counted in that one's load until it is reported, ""
-    afterwards; `tokens` are the probes that are held for it. Times in monotonic milliseconds; `pinned_until` epoch ms.
+    afterwards; `tokens` are the probes that are held for it; `gone` once it left the ring: nobody would notice that it vanished. Times in
+    monotonic milliseconds; `pinned_until` epoch ms.
     """
 
     plans: list[RoutePlan]
@@ -46,6 +47,7 @@ class Kept:
     pin: str = ""
     pinned_until: int = 0
     forced: bool = False
+    gone: bool = False
 
     @property
     def plan(self) -> RoutePlan:
@@ -99,4 +101,5 @@ class RouteRing:
         name = kept.plan.task_id
         if self._names.get(name) == plan_id:
             del self._names[name]
+        kept.gone = True
         self._leave(kept)

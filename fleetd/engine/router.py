@@ -340,6 +340,10 @@ class Router:
         self._ring.put(kept, kept.made)
 
     def _enter(self, kept: Kept, instance_id: str, *, must: bool = False) -> bool:
+        if kept.gone:
+            # It left the ring while its report was under way: whatever counts it now would never end.
+            kept.instance = instance_id
+            return True
         book = self._book
         guards = book.outside.guards(instance_id, provider_of(instance_id))
         own, provider = book.outside.views(guards)

@@ -129,6 +129,7 @@ def _union(keys: Sequence[Keys]) -> Keys:
         checkpoints=merge(one.checkpoints for one in keys),
         blocked=merge(one.blocked for one in keys),
         heads=merge(one.heads for one in keys),
+        deliveries=merge(one.deliveries for one in keys),
     )
 
 
@@ -139,7 +140,15 @@ def _load(ledger: Ledger, keys: Keys) -> Script[None]:
     if keys.blocked:
         read = Counter(task.blocked for task in loaded.tasks)
         ledger.blocked_beyond.update(key for key, most in keys.blocked if read[key] >= most)
+    if keys.heads:
+        queued = ledger.queued()
+        for lane, after, most in keys.heads:
+            found = [task.place for task in queued.get(lane, ()) if task.place > after]
+            if len(found) >= most:
+                ledger.queued_beyond[lane] = found[most - 1]
     ledger.runs.update(loaded.runs)
+    for delivered in loaded.deliveries:
+        ledger.deliveries.setdefault((delivered.source, delivered.id), delivered)
     for seq, spec in loaded.specs.items():
         ledger.specs.setdefault(seq, spec)
     for seq, checkpoint in loaded.checkpoints.items():

@@ -261,7 +261,7 @@ class SshRunner:
         except ConnectionRefusedError:
             text = f"connection refused on port {self._host.port}"
             raise Unreachable(Problem.REFUSED, f"{self._where}: {text}") from None
-        except (asyncssh.Error, OSError) as error:
+        except (asyncssh.Error, OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks so
             text = f"no connection: {str(error) or type(error).__name__}"
             raise Unreachable(Problem.UNUSABLE, f"{self._where}: {text}") from None
         link = _Link(connection, self._links)

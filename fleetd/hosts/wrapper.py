@@ -53,20 +53,11 @@ class Preamble(NamedTuple):
 
 def to_run(run: RunSpec, argv: Iterable[bytes], markers: str, grace: int) -> Preamble:
     """Return what starts a run; what an older lease left gets `grace` ms between TERM and KILL."""
-    lines = list(argv)
+    arguments = list(argv)
     variables = [encoded(f"{name}={value}") for name, value in run.env.items()]
-    return _preamble(
-        "run",
-        markers,
-        run.work_dir,
-        grace,
-        run.task_id,
-        run.lease_epoch,
-        len(variables),
-        *variables,
-        len(lines),
-        *lines,
-    )
+    counts = len(arguments), len(variables) + len(arguments)
+    told: tuple[str | int | bytes, ...] = (run.task_id, run.lease_epoch, *counts, *variables, *arguments)
+    return _preamble("run", markers, run.work_dir, grace, *told)
 
 
 def to_end(task_id: str, lease_epoch: int, markers: str, grace: int) -> Preamble:

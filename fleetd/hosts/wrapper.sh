@@ -117,11 +117,8 @@ if [ "$mode" = end ]; then
     exit 0
 fi
 
-take; count=$value
-while [ "$count" -gt 0 ]; do
-    take; export "$value"
-    count=$((count - 1))
-done
+# Variables and then arguments, all in "$@".
+take; fleetd_arguments=$value
 take; count=$value
 set --
 while [ "$count" -gt 0 ]; do
@@ -166,7 +163,14 @@ done
 say started "$$"
 # Signals to the group are for the command; this shell stays to remove the marker.
 trap : TERM INT HUP
-(exec "$@")
+(
+    # Here and not before: they may have the names of this script's own, or be its PATH.
+    while [ "$#" -gt "$fleetd_arguments" ]; do
+        export "$1"
+        shift
+    done
+    exec "$@"
+)
 status=$?
 trap "" TERM INT HUP
 # While something is left the marker stays: the next start ends it first.

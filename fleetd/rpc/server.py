@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -22,6 +18,7 @@ from fleetd.api.limits import Limits
 from fleetd.api.methods_events import EventMethods
 from fleetd.api.table import DISPATCHER, SERVICES, Method
 from fleetd.engine.engine import Engine
+from fleetd.listening import BindError, clear, keep_private, unix_path
 from fleetd.rpc import health as health_service
 from fleetd.rpc.claim import AgentStream, ClaimOptions
 from fleetd.rpc.health import HealthService
@@ -31,10 +28,6 @@ from fleetd.rpc.watch import Watch
 
 LAST_MOMENT = 5.0
 """Seconds that handlers get to end after the server has cancelled them."""
-
-
-class BindError(Exception):
-    """The address cannot be listened on; the message is fit for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,35 +194,16 @@ async def _surrounded(calls: Calls, context: Context, name: str, peer: str) -> A
 
 
 def _bind(server: Any, listen: str) -> str:
-    path = Path(listen.removeprefix("unix:")) if listen.startswith("unix:") else None
+    path = unix_path(listen)
     if path is not None:
-        _clear(path)
+        clear(path)
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
         raise BindError(f"cannot listen on {listen}: is another daemon there?") from error
     if path is not None:
-        path.chmod(stat.S_IRUSR | stat.S_IWUSR)  # who may open it may do everything
+        keep_private(path)
         return listen
     if not port:
         raise BindError(f"cannot listen on {listen}: is another daemon there?")
     return f"{listen.rpartition(':')[0]}:{port}"
-
-
-def _clear(path: Path) -> None:
-    """Remove what a dead daemon left: binding would take the path even from a living one. Raises BindError."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise BindError(f"cannot listen on unix:{path}: there is a file that is no socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-        except OSError as error:
-            raise BindError(f"cannot listen on unix:{path}: {error.strerror}") from error
-        else:
-            raise BindError(f"cannot listen on unix:{path}: another daemon listens there")

@@ -17,7 +17,7 @@ from fleetd.core.breaker import Breaker
 from fleetd.core.event import Event, EventFilter
 from fleetd.core.hostbook import HostRow
 from fleetd.core.lanes import LaneKey
-from fleetd.core.ledger import Changes, Due, Edge, Keys, Minute, Registered
+from fleetd.core.ledger import Changes, Delivered, Due, Edge, Keys, Minute, Registered
 from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.route import RoutePlan, TaskRoute
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
@@ -40,6 +40,7 @@ class Loaded:
     specs: dict[int, Spec] = field(default_factory=dict)
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     next_task_seq: int = 1
+    deliveries: list[Delivered] = field(default_factory=list)
 
 
 PLANS_KEPT = 100
@@ -174,7 +175,8 @@ class EventPage:
 @dataclass(frozen=True, slots=True)
 class Retention:
     """
-    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events, lines of the audit log.
+    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events (and with them deliveries), lines of
+    the audit log.
     0 = keep for ever.
     """
 
@@ -192,6 +194,7 @@ class Trimmed:
     events: int = 0
     audits: int = 0
     more: bool = False
+    deliveries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +274,7 @@ class Store(Protocol):
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
         """
-        Delete up to `limit` tasks, `limit` events and `limit` lines of the audit log whose time has passed, in one short transaction of its own.
+        Delete up to `limit` each of tasks, events, deliveries and lines of the audit log whose time has passed, in one short transaction of its own.
 
         Events and lines go oldest first and without gaps: the first one that must stay keeps all after it. A line's number is not given again:
         the newest line may stay for that. Raises StoreFull, CommitUnclear (trim again).

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fleetd.core.ledger import Keys
+from fleetd.core.ledger import Delivered, Keys
 from fleetd.core.task import Payload, Task
 from fleetd.store import rows
 from fleetd.store.base import Loaded, TaskParts
@@ -44,6 +44,10 @@ SPECS = (
 CHECKPOINTS = (
     f"SELECT {columns(rows.CHECKPOINT_COLUMNS, 'c')} FROM tasks AS t CROSS JOIN task_checkpoints AS c"
     f" WHERE c.seq = t.seq AND t.id {_LISTED}"
+)
+DELIVERIES = (
+    f"SELECT d.source, d.id, d.task_id, d.ignored, d.at FROM {_PAIRS} deliveries AS d"
+    f" WHERE d.source = {_FIRST} AND d.id = {_SECOND}"
 )
 HEADS = (
     f"SELECT {_TASK} FROM tasks AS t INDEXED BY tasks_queued WHERE t.lane = ? AND t.place > ? AND t.queued = 1"
@@ -96,6 +100,7 @@ def load(
             row[0]: rows.checkpoint_of(row) for row in _found(connection, CHECKPOINTS, keys.checkpoints)
         },
         next_task_seq=next_task_seq,
+        deliveries=[Delivered(*row) for row in _found(connection, DELIVERIES, keys.deliveries)],
     )
 
 

@@ -39,9 +39,14 @@ OLDEST_AUDITS = (
 )
 FORGET_AUDITS = "DELETE FROM audits WHERE id <= ?"
 
+FORGET_DELIVERIES = (
+    "DELETE FROM deliveries WHERE (source, id) IN"
+    " (SELECT source, id FROM deliveries INDEXED BY deliveries_by_time WHERE at < ? ORDER BY at LIMIT ?)"
+)
+
 
 def trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> Trimmed:
-    """Delete up to `limit` tasks, events and lines of the audit log whose time has passed, as one transaction. Raises as `commit` does."""
+    """Delete up to `limit` each of tasks, events, deliveries and lines of the audit log whose time has passed, as one transaction. Raises as `commit` does."""
     return commit(connection, lambda: _trim(connection, retention, limit))
 
 
@@ -54,7 +59,9 @@ def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> T
             connection.execute(statement, (seqs,))
     events = _trim_log(connection, OLDEST_EVENTS, FORGET_EVENTS, retention.events_before, limit)
     audits = _trim_log(connection, OLDEST_AUDITS, FORGET_AUDITS, retention.audits_before, limit)
-    return Trimmed(len(gone), events, audits, more=limit in (len(gone), events, audits))
+    deliveries = connection.execute(FORGET_DELIVERIES, (retention.events_before, limit)).rowcount
+    more = limit in (len(gone), events, audits, deliveries)
+    return Trimmed(len(gone), events, audits, more, deliveries)
 
 
 def _trim_log(connection: sqlite3.Connection, oldest: str, forget: str, before: int, limit: int) -> int:

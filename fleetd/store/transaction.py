@@ -70,6 +70,7 @@ FORGET_INSTANCE = "DELETE FROM instances WHERE id = ?"
 SAVE_HOST = _insert("hosts", host_rows.HOST_COLUMNS, replace=True)
 FORGET_HOST = "DELETE FROM hosts WHERE id = ?"
 SAVE_BREAKER = _insert("breakers", route_rows.BREAKER_COLUMNS, replace=True)
+INSERT_DELIVERY = _insert("deliveries", ("source", "id", "task_id", "ignored", "at"), replace=True)
 INSERT_AUDIT = _insert("audits", rows.AUDIT_COLUMNS)
 FIND_LANE = (
     "SELECT id FROM lanes WHERE org_id = ? AND capabilities = ? AND mode = ? AND priority = ? AND agent = ?"
@@ -227,6 +228,7 @@ class _Transaction:
         many(FORGET_AGENT, [(agent_id,) for agent_id in changes.agents_removed])
         many(SAVE_AGENT, [rows.agent_values(agent) for agent in changes.agents.values()])
         self._write_router(changes)
+        many(INSERT_DELIVERY, changes.deliveries)
         for seq, event in enumerate(changes.events, self._event_seq + 1):
             event.seq = seq
         self._event_seq += len(changes.events)

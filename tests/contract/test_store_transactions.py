@@ -632,3 +632,15 @@ async def test_lineage_is_found_from_both_ends(store):
     assert await store.lineage("task-1") == [("task-2", child), ("task-1", retry)]
     assert await store.lineage("task-2") == [("task-2", child)]
     assert await store.lineage("task-3") == await store.lineage("nowhere") == []
+
+
+async def test_a_command_may_read_the_heads_of_lanes(store):
+    """M2: so many beyond a place, of each lane; what was read for another reason comes once"""
+    code, test = await lane_ids(store, LANE, LANE._replace(capabilities=("test",)))
+    lanes = [code, code, test, code, code, test]
+    await add(store, *[a_task(n + 1, lane=lane, queued=True) for n, lane in enumerate(lanes)])
+    await change(store, a_task(2, lane=code, status=Status.CANCELLED))
+
+    found = await load(store, heads=((code, 1, 1), (test, 0, 9)), task_ids=("task-6", "task-5"))
+
+    assert sorted(seqs(found.tasks)) == [3, 4, 5, 6]

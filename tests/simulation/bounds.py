@@ -7,8 +7,11 @@ from contextlib import ExitStack, contextmanager
 
 from fleetd.engine import dispatch, due, feed, sweeper
 from fleetd.engine.engine_options import EngineOptions
+from fleetd.engine.route_ring import RouterOptions
 
-OPTIONS = EngineOptions(queue_limit=30, batch_limit=3, outbox_limit=20)
+OPTIONS = EngineOptions(
+    queue_limit=30, batch_limit=3, outbox_limit=20, router=RouterOptions(plans_kept=3, plans_for=30_000)
+)
 BOUNDS = (
     (due, "WINDOW", 3),
     (sweeper, "WINDOW", 3),

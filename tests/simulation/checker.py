@@ -11,6 +11,7 @@ from fleetd.core.submission import Taken
 from fleetd.core.words import Ack, Result, Word, WordKind
 from tests.simulation.model import HELD, OVER, PENDING, Lease, TaskModel, Wrong
 from tests.simulation.record import Record, Row, Written
+from tests.simulation.route_checker import RouteChecker
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -55,6 +56,7 @@ class Checker:
         self.violations: list[str] = []
         self.cause: BaseException | None = None
         self.tasks: dict[str, TaskModel] = {}
+        self.routes = RouteChecker(world, self)
         self.acknowledged: dict[str, None] = {}
         self.said: dict[int, Said] = {}
         self.running: dict[GateKey, int] = {}
@@ -128,6 +130,7 @@ class Checker:
         # What was due when the transaction began may be carried out in it; a word that came before it began calls an end back.
         self._overdue = {agent_id: None for agent_id, until in self.vouched.items() if until <= self._began}
         self._vouched_before = dict(self.vouched)
+        self.routes.begin(self._began)
 
     def committed(self, record: Record, outcome: Any) -> None:
         """A transaction is durable, whatever the engine comes to know of it."""
@@ -143,6 +146,8 @@ class Checker:
         given: dict[str, int] = {}
         for written in record.writes:
             self._write(written, given)
+            self.routes.settle(written)
+        self.routes.answered(outcome.answers)
         for ack in acks:
             # The daemon itself hands back, under no report id, what nobody will read.
             if not ack.report_id:
@@ -156,6 +161,7 @@ class Checker:
         for agent in written.agents:
             self._held.setdefault(agent.spec.agent_id, 0)
         self.rules.update(written.rules)
+        self.routes.prepare(written)
         for new in written.new:
             task = new.task
             if task.id in self.tasks:
@@ -164,6 +170,9 @@ class Checker:
                 task.id, task.org_id, new.spec.required_capabilities, task.max_attempts
             )
             self._seqs[task.seq] = task.id
+            if task.route is not None:
+                self.tasks[task.id].routed = True
+                self.routes.taken(task.id, task.seq, task.route.requirements)
         for seq, spec in written.specs.items():
             self.tasks[self._seqs[seq]].capabilities = spec.required_capabilities
         for event in written.events:
@@ -189,6 +198,8 @@ class Checker:
         if event.type is EventType.AGENT_REGISTERED:
             self._registered[event.agent_id] = None
         if not event.task_id:
+            if not event.agent_id:
+                self.routes.fleet(event)
             return
         task = self.tasks.get(event.task_id)
         if task is None:
@@ -201,6 +212,8 @@ class Checker:
             self.violated(f"{task.id}: {wrong}")
         if was != task.lease:
             self._move_lease(task, was, task.lease, given)
+        if task.routed:
+            self.routes.happened(task, event, ended=was is not None and task.lease is None)
         if event.type is EventType.TASK_STARTED:
             self.started.append((task.org_id, task.id))
 
@@ -259,6 +272,8 @@ class Checker:
         task = self.tasks.get(word.task_id)
         run = task.runs.get(word.lease_epoch) if task is not None else None
         self._world.history.note("ack", f"{what}: {ack.result.name}")
+        if ack.result is Result.REJECTED and ack.reason == "INSTANCE_NOT_FOUND":
+            return  # the instance that it names was removed
         if ack.result is Result.REJECTED:
             self.violated(f"{what} was rejected: {ack.message}")
         elif ack.result is Result.LEASE_LOST:

@@ -68,6 +68,7 @@ class Daemon:
         )
         self.engine.world = world
         self.suspended_until = 0
+        self.stepping = False
         self._running: dict[asyncio.Task[Any], None] = {}
         self._busy = True
 
@@ -94,7 +95,11 @@ class Daemon:
         """Let the engine do one turn, as its own loop would."""
         self.world.checker.begin()
         self.engine._wake.clear()
-        self._busy = await self.engine.step()
+        self.stepping = True
+        try:
+            self._busy = await self.engine.step()
+        finally:
+            self.stepping = False
 
     def run(self, work: Coroutine[Any, Any, Any], landed: Callable[[Any], object]) -> Callable[[], object]:
         """Start a call; `landed` gets its answer or the FleetError that refused it. Returns what cancels it."""

@@ -9,6 +9,7 @@ from fleetd.core.limits import FREE
 from fleetd.core.task import Status
 from fleetd.engine.engine import Engine
 from fleetd.engine.figures import MINUTE
+from tests.simulation import route_memory
 from tests.simulation.daemon import Incidents
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ async def compare(world: World, engine: Engine) -> None:
     if missing and not engine.sweeper.due.dry:
         world.checker.violated(f"the window on later things lacks {missing}")
     _heads(world, engine, fresh)
+    for difference in route_memory.compare(engine, fresh):
+        world.checker.violated(difference)
 
 
 def _parts(world: World, engine: Engine, fresh: Engine) -> list[tuple[str, Any, Any]]:

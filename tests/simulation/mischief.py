@@ -68,6 +68,7 @@ class Mischief:
         by = self._world.random.choice((-600_000, -45_000, -2_000, 2_000, 45_000, 600_000))
         self._world.history.note("clock", f"jumps by {by} ms")
         self._world.clock.jump_wall(by)
+        self._world.checker.routes.jumped(by)
 
     def _suspend(self) -> None:
         daemon = self._world.daemon

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 from fleetd.core.event import Event, EventType
 from fleetd.core.task import Run
 
-PENDING, ASSIGNED, RUNNING, COMPLETED, FAILED, CANCELLED, _BLOCKED, DEAD, DISCARDED = range(1, 10)
+PENDING, ASSIGNED, RUNNING, COMPLETED, FAILED, CANCELLED, BLOCKED, DEAD, DISCARDED = range(1, 10)
 HELD = (ASSIGNED, RUNNING)
 OVER = (COMPLETED, FAILED, CANCELLED, DEAD, DISCARDED)
 POISON_LOSSES = 3
+LIMITS = ("PROVIDERS_EXHAUSTED", "TASK_TIMEOUT")
+"""Codes of failures that end in the dead letters, whatever attempts remain."""
 
 
 class Wrong(Exception):
@@ -48,6 +50,7 @@ class TaskModel:
     replays: int = 0
     events: int = 0
     completions: int = 0
+    routed: bool = False
     runs: dict[int, Run] = field(default_factory=dict)
 
     def happen(self, event: Event) -> None:
@@ -58,6 +61,8 @@ class TaskModel:
         move = _MOVES.get(event.type)
         if move is None:
             raise Wrong(f"{event.type.name} is no event of a task here")
+        if event.type in OF_ROUTES and not self.routed:
+            raise Wrong(f"{event.type.name} of a task without requirements")
         sources, change = move
         if self.status not in sources:
             raise Wrong(f"{event.type.name} while the task is in state {self.status}")
@@ -136,7 +141,7 @@ def _completed(task: TaskModel, event: Event, payload: Payload) -> None:
 
 
 def _failed(task: TaskModel, event: Event, payload: Payload) -> None:
-    if payload["final"]:
+    if payload["final"] and payload["code"] not in LIMITS:
         _ends_for(FAILED)(task, event, payload)
 
 
@@ -184,10 +189,27 @@ def _replayed(task: TaskModel, event: Event, payload: Payload) -> None:
     task.replays = payload.get("replays", task.replays)
 
 
+def _blocked(task: TaskModel, event: Event, payload: Payload) -> None:
+    task.status = BLOCKED
+
+
+def _unblocked(task: TaskModel, event: Event, payload: Payload) -> None:
+    task.status = PENDING
+
+
 E = EventType
+OF_ROUTES = (
+    E.TASK_ROUTED,
+    E.TASK_ROUTE_VERIFIED,
+    E.TASK_REROUTED,
+    E.TASK_ROUTE_OVERRIDDEN,
+    E.TASK_ROUTE_BLOCKED,
+    E.TASK_UNBLOCKED,
+)
+"""Events that a task without requirements never has (R13)."""
 _MOVES: Mapping[EventType, tuple[tuple[int, ...], Change]] = {
     E.TASK_CREATED: ((0,), _created),
-    E.TASK_UPDATED: ((PENDING, ASSIGNED, RUNNING, *OVER), _nothing),
+    E.TASK_UPDATED: ((PENDING, BLOCKED, ASSIGNED, RUNNING, *OVER), _nothing),
     E.TASK_ASSIGNED: ((PENDING,), _assigned),
     E.TASK_ACCEPTED: ((ASSIGNED,), _accepted),
     E.TASK_STARTED: ((ASSIGNED,), _started),
@@ -199,10 +221,16 @@ _MOVES: Mapping[EventType, tuple[tuple[int, ...], Change]] = {
     E.TASK_FAILED: ((RUNNING,), _failed),
     E.TASK_RETRY_SCHEDULED: (HELD, _retry),
     E.TASK_TIMEOUT: (HELD, _timed_out),
-    E.TASK_CANCEL_REQUESTED: ((PENDING, *HELD), _cancel_requested),
-    E.TASK_CANCELLED: ((PENDING, *HELD), _ends_for(CANCELLED)),
-    E.TASK_DEAD_LETTERED: ((PENDING, *HELD), _dead),
+    E.TASK_CANCEL_REQUESTED: ((PENDING, BLOCKED, *HELD), _cancel_requested),
+    E.TASK_CANCELLED: ((PENDING, BLOCKED, *HELD), _ends_for(CANCELLED)),
+    E.TASK_DEAD_LETTERED: ((PENDING, BLOCKED, *HELD), _dead),
     E.TASK_REPLAYED: ((FAILED, DEAD), _replayed),
+    E.TASK_ROUTED: ((PENDING, BLOCKED), _nothing),
+    E.TASK_ROUTE_VERIFIED: ((PENDING, BLOCKED, *HELD), _nothing),
+    E.TASK_REROUTED: ((PENDING, BLOCKED, *HELD), _nothing),
+    E.TASK_ROUTE_OVERRIDDEN: ((PENDING, BLOCKED, *HELD), _nothing),
+    E.TASK_ROUTE_BLOCKED: ((PENDING,), _blocked),
+    E.TASK_UNBLOCKED: ((BLOCKED,), _unblocked),
     E.TASK_DISCARDED: ((DEAD,), _ends_for(DISCARDED)),
 }
 """For each event: in which states it may happen (0 = before the task was there), and what it changes."""

@@ -11,6 +11,7 @@ from fleetd.core.attendance import LeaseRef
 from fleetd.core.task import Order, Payload
 from fleetd.core.words import Ack, Result, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem
+from tests.simulation.tries import Tries
 
 if TYPE_CHECKING:
     from tests.simulation.agent import Agent
@@ -22,12 +23,13 @@ CODES = ("AGENT_ERROR", "AGENT_ERROR", "ODD_ERROR", "LOGIC_ERROR", "BAD_REQUEST"
 
 @dataclass(slots=True)
 class Work:
-    """A lease the process believes it holds, until its last word is acknowledged. `listed`: the first ping that names it."""
+    """A lease the process believes it holds, until its last word is acknowledged. `listed`: the first ping that names it; `tries`: of a run with a route."""
 
     ref: LeaseRef
     listed: int
     ended: bool = False
     stopping: bool = False
+    tries: Tries | None = None
 
 
 class Process:
@@ -85,6 +87,10 @@ class Process:
         """Say goodbye and go."""
         raise NotImplementedError
 
+    def tells_by_words(self) -> bool:
+        """Tell whether failures of instances are told among the words of the session (R11)."""
+        return True
+
     # work
 
     def held(self) -> tuple[LeaseRef, ...]:
@@ -98,6 +104,8 @@ class Process:
         self.note(f"gets lease {ref.lease_epoch} of {ref.task_id}")
         random, faults = self.world.random, self.world.faults
         work = self.works[ref] = Work(ref, self.pings + 1)
+        if offer.route is not None:
+            work.tries = Tries(self, work, offer.route.instance.id, words=self.tells_by_words())
         slow = random.random() < faults.handler / 4
         delay = random.randrange(3_000, 9_000) if slow else random.randrange(1, 200)
         self.later(delay, lambda: self._begin(work))
@@ -119,7 +127,7 @@ class Process:
             duration = random.randrange(20, 8_000)
         for _ in range(random.choice((0, 0, 0, 1, 3))):
             self.later(random.randrange(0, duration), lambda: self._report(work))
-        self.later(duration, lambda: self._finish(work))
+        self.later(duration, work.tries.over if work.tries is not None else lambda: self.finish(work))
 
     def _report(self, work: Work) -> None:
         random = self.world.random
@@ -128,7 +136,8 @@ class Process:
         else:
             self.say(work, WordKind.CHECKPOINT, data=b"state", step_id=f"step-{random.randrange(4)}")
 
-    def _finish(self, work: Work) -> None:
+    def finish(self, work: Work) -> None:
+        """Come to the end of a run that nothing outside kept from it."""
         random, trouble = self.world.random, self.world.faults.handler
         end = random.random() / trouble if trouble else 1.0
         if end < 0.1:
@@ -160,6 +169,10 @@ class Process:
     def acknowledged(self, ack: Ack) -> None:
         word = self.unacked.pop(ack.report_id, None)
         ref = LeaseRef(ack.task_id, ack.lease_epoch)
+        if word is not None and word.kind is WordKind.INSTANCE_FAILED and ack.result is not Result.LEASE_LOST:
+            work = self.works.get(ref)
+            if work is not None and work.tries is not None:
+                work.tries.advised(word.code, ack.next)
         lost = ack.result is Result.LEASE_LOST
         if lost or (word is not None and word.kind in ENDS):
             self.drop(ref)

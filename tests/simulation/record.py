@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fleetd.core.agent import Agent
+from fleetd.core.breaker import Breaker, BreakerKey, BreakerState
 from fleetd.core.event import Event
-from fleetd.core.ledger import Changes, NewTask
+from fleetd.core.ledger import Changes, NewTask, Registered
 from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.task import Run, Spec, Task
 
@@ -44,6 +45,53 @@ def row_of(task: Task) -> Row:
     )
 
 
+class RouteRow(NamedTuple):
+    """What a task's row says of its route. `pin` is "" unless it was forced."""
+
+    version: int
+    selected: str
+    instance: str
+    tried: tuple[str, ...]
+    above: int
+    pin: str
+    pinned_until: int
+
+
+class BreakerRow(NamedTuple):
+    """What is stored of a breaker."""
+
+    state: BreakerState
+    epoch: int
+    retry_at: int
+    failures: int
+    forced: bool
+
+
+class PlanRow(NamedTuple):
+    """One version of a plan."""
+
+    version: int
+    selected: str
+
+
+def route_row(task: Task) -> RouteRow:
+    route = task.route
+    assert route is not None
+    return RouteRow(
+        route.version,
+        route.selected,
+        route.instance,
+        route.tried,
+        route.above,
+        route.pin if route.forced else "",
+        route.pinned_until,
+    )
+
+
+def breaker_row(breaker: Breaker) -> BreakerRow:
+    return BreakerRow(breaker.state, breaker.epoch, breaker.retry_at, breaker.failures, breaker.forced)
+
+
 @dataclass(slots=True)
 class Written:
     """One write."""
@@ -56,6 +104,10 @@ class Written:
     removed: list[str]
     rules: dict[GateKey, GateRule]
     specs: dict[int, Spec]
+    routes: dict[str, RouteRow]
+    plans: list[tuple[int, PlanRow]]
+    instances: dict[str, Registered | None]
+    breakers: dict[BreakerKey, BreakerRow]
 
 
 @dataclass(slots=True)
@@ -65,9 +117,10 @@ class Record:
     writes: list[Written] = field(default_factory=list)
 
     def note(self, changes: Changes) -> None:
-        rows = [row_of(task) for task in changes.tasks.values()]
-        known = {row.id for row in rows}
-        rows += [row_of(new.task) for new in changes.new_tasks if new.task.id not in known]
+        tasks = {task.id: task for task in changes.tasks.values()}
+        for new in changes.new_tasks:
+            tasks.setdefault(new.task.id, new.task)
+        rows = [row_of(task) for task in tasks.values()]
         self.writes.append(
             Written(
                 list(changes.new_tasks),
@@ -78,5 +131,9 @@ class Record:
                 list(changes.agents_removed),
                 dict(changes.rules),
                 dict(changes.specs),
+                {task.id: route_row(task) for task in tasks.values() if task.route is not None},
+                [(each.task_seq, PlanRow(each.plan.version, each.plan.selected)) for each in changes.plans],
+                dict(changes.instances),
+                {key: breaker_row(breaker) for key, breaker in changes.breakers.items()},
             )
         )

@@ -8,19 +8,22 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from fleetd.core.breaker import BreakerRules
 from fleetd.core.gating import SetLimits
 from fleetd.core.limits import GateKey
-from fleetd.core.settings import Rules
+from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import Priority, RetryPolicy, Spec
 from fleetd.engine.transaction import Command
-from tests.simulation import faults
+from tests.simulation import faults, instances
 from tests.simulation.agent import Agent
 from tests.simulation.bounds import narrow
 from tests.simulation.checker import Violation
 from tests.simulation.history import History
 from tests.simulation.mischief import Mischief
 from tests.simulation.operators import Operators
+from tests.simulation.route_operators import RouteOperators
+from tests.simulation.services import Services
 from tests.simulation.submitter import Submitter
 from tests.simulation.world import World
 
@@ -32,6 +35,12 @@ RULES = Rules(
     ageing=30_000,
     auto_replay_after=20_000,
     error_trial_after=15_000,
+    router=RouterRules(
+        plan_max_age=20_000,
+        breakers=BreakerRules(
+            open_for=15_000, auth_open_for=40_000, window=20_000, window_calls=6, probe_lease=10_000
+        ),
+    ),
 )
 """Shorter times than in earnest, so that everything that waits comes to its end within minutes."""
 
@@ -59,8 +68,14 @@ def chaos(seed: int) -> Report:
 async def _chaos(seed: int) -> Report:
     dice = Random(seed)
     rules = replace(RULES, auto_replay=dice.random() < 0.3)
-    with narrow(wanted=dice.random() < 0.3) as options:
-        return await _told(World(seed, faults.draw(dice), rules, options), _play)
+    wanted = dice.random() < 0.3
+    with narrow(wanted=wanted) as options:
+        drawn = faults.draw(dice)
+        # Last, so that seeds without instances are what they were before there were any.
+        trouble = instances.draw(dice, narrow=wanted)
+        if trouble is not None:
+            rules = replace(rules, router=replace(rules.router, blocked_look=trouble.look))
+        return await _told(World(seed, drawn, rules, options, trouble), _play)
 
 
 async def _told(world: World, story: Callable[[World], Coroutine[None, None, None]]) -> Report:
@@ -95,13 +110,28 @@ async def _play(world: World) -> None:
     operators = Operators(world, random.choice((0, 2_000, 6_000)))
     operators.start()
     Mischief(world).start()
+    keepers = _routes(world)
     for _ in range(2):
         await world.live(world.clock.now() + random.randrange(30_000, 60_000))
         await world.compare_memory()
-    await _calm(world, submitter, operators)
+    await _calm(world, submitter, operators, keepers)
 
 
-async def _calm(world: World, submitter: Submitter, operators: Operators) -> None:
+def _routes(world: World) -> RouteOperators | None:
+    """Let there be instances, when the seed has any; return those who look after them."""
+    if world.instances is None:
+        return None
+    world.history.note("world", str(world.instances.trouble))
+    world.instances.start()
+    Services(world, world.instances).start()
+    keepers = RouteOperators(world, world.instances)
+    keepers.start()
+    return keepers
+
+
+async def _calm(
+    world: World, submitter: Submitter, operators: Operators, keepers: RouteOperators | None
+) -> None:
     """Faults stop, operators put everything right: now every task must come to its end."""
     world.history.note("world", "is calm from now on")
     world.calm = True
@@ -110,8 +140,12 @@ async def _calm(world: World, submitter: Submitter, operators: Operators) -> Non
     # Orders that are still on their way come first.
     await world.live(world.clock.now() + 10_000)
     operators.mend()
+    if keepers is not None:
+        keepers.mend()
     until = world.clock.now() + PATIENCE
-    while not (submitter.done and operators.done) or world.checker.open():
+    while (
+        not (submitter.done and operators.done and (keepers is None or keepers.done)) or world.checker.open()
+    ):
         await world.step(world.clock.now() + 1_000)
         if world.clock.now() > until:
             tasks = ", ".join(f"{task.id} ({task.status})" for task in world.checker.open())

@@ -33,6 +33,7 @@ class FaultyStore:
     async def transact(self, script: Callable[[], Script[T]]) -> T:
         world, faults, random = self._world, self._world.faults, self._world.random
         daemon = world.daemon
+        world.checker.routes.gathered()
         slow = random.random() < faults.slow
         await self._take(1, 12_000 if slow else 6)
         failure = self._failure()

@@ -69,6 +69,8 @@ class Submitter:
             idempotency_key=f"key-{number}",
             agent_id=agent_id,
         )
+        if world.instances is not None:
+            item = item._replace(route=world.instances.needs())
         return item._replace(body_hash=sha256(repr(item._replace(id="")).encode()).digest())
 
     def _ask(self, items: list[Submission]) -> None:

@@ -91,6 +91,9 @@ class UnaryProcess(Process):
             self._vouch,
         )
 
+    def tells_by_words(self) -> bool:
+        return self.world.random.random() < 0.3
+
     def flush(self) -> None:
         if not self._reporting:
             self._reporting = True

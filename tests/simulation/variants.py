@@ -6,16 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fleetd.core import runs
+from fleetd.core import filters, outcome, routed, runs
+from fleetd.core.breaker import Breaker, BreakerKey, BreakerRules
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger
 from fleetd.core.limits import Gate, Gates
+from fleetd.core.load import Load
+from fleetd.core.route import RoutePlan, TaskRoute
+from fleetd.core.routebook import RouteBook, Token
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Order, Task
 from fleetd.core.words import Ack, Result, Say, Word, _ack, _act
 from fleetd.engine.due import DueWindow
 from fleetd.engine.engine import Engine
+from fleetd.engine.half_open import Probes
 from fleetd.engine.pulse import Pulse
+from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.session import Session
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import Sweeper
@@ -168,6 +174,117 @@ def _suspension_unnoticed() -> list[Patch]:
     return [(Pulse, "beat", beat)]
 
 
+def _verification_skipped() -> list[Patch]:
+    """A plan is good for ever, whatever became of its instance."""
+    original = routed._verified
+
+    def verified(ledger: Ledger, task: Task, route: TaskRoute) -> RoutePlan | None:
+        return None if route.selected else original(ledger, task, route)
+
+    return [(routed, "_verified", verified)]
+
+
+def _load_kept() -> list[Patch]:
+    """A lease that ends leaves its instance as busy as it was."""
+    original = RouteBook.leave
+
+    def leave(self: RouteBook, holder: str, instance_id: str) -> None:
+        original(self, holder, instance_id)
+        self._move(instance_id, 1)
+
+    return [(RouteBook, "leave", leave)]
+
+
+def _room_ignored() -> list[Patch]:
+    """Instances are never full."""
+    return [(Load, "full", property(lambda self: 0))]
+
+
+def _routes_kept_on_rollback() -> list[Patch]:
+    """What a failed transaction did to load, breakers and instances stays."""
+    return [(RouteBook, "rollback", RouteBook.commit)]
+
+
+def _blocked_tasks_forgotten() -> list[Patch]:
+    """Nobody looks at what waits for an instance."""
+
+    def look(self: RouteTimers) -> None:
+        return None
+
+    return [(RouteTimers, "look", look)]
+
+
+def _breakers_stay_open() -> list[Patch]:
+    """A breaker that opened is not watched."""
+
+    def watch(self: RouteTimers, breaker: Breaker) -> None:
+        return None
+
+    return [(RouteTimers, "_watch", watch)]
+
+
+def _breaker_not_written() -> list[Patch]:
+    """A breaker that opens is an event, and its row stays as it was."""
+    original = outcome.strike
+
+    def strike(ledger: Ledger, *rest: Any, **parts: Any) -> bool:
+        struck = original(ledger, *rest, **parts)
+        ledger.changes.breakers.clear()
+        return struck
+
+    return [(outcome, "strike", strike), (routed, "strike", strike)]
+
+
+def _open_breakers_ignored() -> list[Patch]:
+    """Filters see half-open breakers alone."""
+    breaker = next(each for each in filters.FILTERS if each.name == "breaker")
+    blind = breaker._replace(removes=lambda inquiry, mask: ((inquiry.held, "breaker_half_open"),))
+    kept = tuple(blind if each is breaker else each for each in filters.FILTERS)
+    return [(filters, "FILTERS", kept)]
+
+
+def _probes_for_everybody() -> list[Patch]:
+    """A half-open breaker lets everybody through."""
+
+    def held(self: Probes, now: int) -> dict[BreakerKey, int]:
+        return {}
+
+    def take(self: Probes, key: BreakerKey, now: int, rules: BreakerRules) -> int | None:
+        self._token += 1
+        return self._token
+
+    return [(Probes, "held", held), (Probes, "take", take)]
+
+
+def _probe_left_behind() -> list[Patch]:
+    """A run that goes on with another instance of a provider gives its probe away."""
+
+    def keep(self: RouteBook, holder: str, kept: list[Token]) -> None:
+        return None
+
+    return [(RouteBook, "_keep", keep)]
+
+
+def _given_up_forgotten() -> list[Patch]:
+    """A run does not remember where it was."""
+
+    def remember(tried: tuple[str, ...], instance_id: str) -> tuple[str, ...]:
+        return tried
+
+    return [(routed, "_with", remember)]
+
+
+def _blocked_runs_burnt() -> list[Patch]:
+    """A run that found no instance has burnt its attempt."""
+    original = runs._unserved
+
+    def unserved(ledger: Ledger, task: Task, *rest: Any) -> None:
+        task.attempt += 1
+        original(ledger, task, *rest)
+
+    return [(runs, "_unserved", unserved)]
+
+
 VARIANTS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.removeprefix("_").replace("_", "-"): make
     for make in (
@@ -188,6 +305,18 @@ VARIANTS: dict[str, Callable[[], list[Patch]]] = {
         _later_things_forgotten,
         _keys_forgotten,
         _suspension_unnoticed,
+        _verification_skipped,
+        _load_kept,
+        _room_ignored,
+        _routes_kept_on_rollback,
+        _blocked_tasks_forgotten,
+        _breakers_stay_open,
+        _breaker_not_written,
+        _open_breakers_ignored,
+        _probes_for_everybody,
+        _probe_left_behind,
+        _given_up_forgotten,
+        _blocked_runs_burnt,
     )
 }
 

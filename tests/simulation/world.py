@@ -17,6 +17,7 @@ from tests.simulation.checker import Checker
 from tests.simulation.daemon import Daemon, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
+from tests.simulation.instances import Instances, Trouble
 from tests.simulation.store import FaultyStore
 from tests.simulation.watcher import Watcher
 
@@ -24,7 +25,14 @@ from tests.simulation.watcher import Watcher
 class World:
     """Everything of one simulation. Only `random` decides anything."""
 
-    def __init__(self, seed: int, faults: Faults, rules: Rules, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        faults: Faults,
+        rules: Rules,
+        options: EngineOptions | None = None,
+        trouble: Trouble | None = None,
+    ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.clock = ManualClock()
@@ -34,6 +42,7 @@ class World:
         self.rules = rules
         self.options = options
         self.calm = False
+        self.instances = Instances(self, trouble) if trouble is not None else None
         self.checker = Checker(self)
         self.store = FaultyStore(self)
         self.watcher = Watcher(self)
@@ -82,6 +91,7 @@ class World:
         await daemon.start()
         await self.watcher.connect(daemon)
         self.daemon = daemon
+        self.checker.routes.restarted()
         # Every session that stood gets a full fresh TTL.
         for session in daemon.engine.sessions.all():
             self.checker.vouched[session.agent_id] = self.clock.now() + session.lease_ttl
@@ -108,6 +118,7 @@ class World:
         else:
             times = [until, self.agenda.next(), daemon.due() if daemon else self._down_until]
             await self.pass_time(max(1, min(at for at in times if at is not None) - self.clock.now()))
+            self.checker.routes.quiet()
         self.checker.check()
 
     async def _turn_engine(self, daemon: Daemon) -> None:

@@ -81,6 +81,11 @@ def test_grpc_is_known_to_the_rpc_room_only(imports):
     assert not {module for module in importers(imports, GRPC) if not is_in(module, "fleetd.rpc")}
 
 
+def test_the_http_server_is_known_to_the_web_room_only_and_uvicorn_to_one_module(imports):
+    assert not {m for m in importers(imports, {"starlette"}) if not is_in(m, "fleetd.web")}
+    assert set(importers(imports, {"uvicorn"})) == {"fleetd.web.server"}
+
+
 def test_the_daemon_does_not_use_the_client_library(imports):
     assert not list(importers(imports, {"fleetd_client"}))
 

@@ -58,7 +58,7 @@ class HostFleet:
         self.clock = SystemClock()
         self.log = QuietLog()
         self.rules = rules
-        self._store = SqliteStore(folder / "fleet.db")
+        self.store = SqliteStore(folder / "fleet.db")
         self._managing: asyncio.Task[None] | None = None
         self._ids = 0
 
@@ -68,8 +68,8 @@ class HostFleet:
         )
 
     async def open(self) -> HostFleet:
-        await self._store.open()
-        self.engine = Engine(self._store, self.clock, self.rules, self.log, random=Random(7))
+        await self.store.open()
+        self.engine = Engine(self.store, self.clock, self.rules, self.log, random=Random(7))
         await self.engine.recover()
         self.engine.start()
         options = HostOptions(grace=1_000)
@@ -82,7 +82,7 @@ class HostFleet:
         self._managing.cancel()
         await asyncio.gather(self._managing, return_exceptions=True)
         await self.engine.stop()
-        await self._store.close()
+        await self.store.close()
 
     async def hosts(self, *hosts: Host) -> None:
         """Add hosts and wait until each answers."""
@@ -136,7 +136,7 @@ class HostFleet:
 
     async def events(self, task_id: str, *kinds: EventType) -> list[Any]:
         wanted = EventFilter(task_id=task_id, types=frozenset(kinds))
-        page = await self._store.list_events(wanted, 0, 1_000, 100_000)
+        page = await self.store.list_events(wanted, 0, 1_000, 100_000)
         return [dict(event.payload or {}) for event in page.events]
 
     async def ended(self, task_id: str) -> tuple[Task, Run | None]:
@@ -148,11 +148,11 @@ class HostFleet:
                 await asyncio.wait_for(watch.next(), LIMIT)
         finally:
             watch.close()
-        runs = await self._store.get_runs(task_id)
+        runs = await self.store.get_runs(task_id)
         return await self.task(task_id), runs[-1] if runs else None
 
     async def task(self, task_id: str) -> Task:
-        return (await self._store.get_tasks([task_id]))[task_id].task
+        return (await self.store.get_tasks([task_id]))[task_id].task
 
     async def status(self, task_id: str) -> Status:
         return (await self.task(task_id)).status

@@ -23,6 +23,7 @@ NASTY = {
     "options": b"-rf",
 }
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+NAMES = ["PATH", "IFS", "marker", "task", "epoch", "count", "status", "grace", "nonce", "value"]
 SHOW = "import os, sys; sys.stdout.buffer.write(os.fsencode(sys.argv[1]) + b'|' + sys.stdin.buffer.read())"
 
 
@@ -74,6 +75,18 @@ async def test_variables_and_the_directory_are_those_of_the_run(place):
         sys.executable, "-c", show, env={"FLEET_X": "it's $HOME\n`two`"}, work_dir=str(folder)
     )
     assert output.decode() == f"it's $HOME\n`two`|{folder}\n"
+
+
+async def test_variables_change_nothing_for_the_script_around_the_command(place):
+    """M5: not with the names of its own variables, and not by taking its programs away."""
+    program = place.folder / "bin" / "show"
+    program.parent.mkdir()
+    program.write_text(f"#!{sys.executable}\nimport os\nprint(*[os.environ[n] for n in {NAMES}])\n")
+    program.chmod(0o755)
+    env = dict.fromkeys(NAMES, "/x") | {"PATH": str(program.parent)}
+    output, ended = await place.run("show", env=env)
+    assert (output.split(), ended.exit_code) == ([env[name].encode() for name in NAMES], 0)
+    assert place.markers == []
 
 
 async def test_a_directory_that_is_not_there_is_named(place):
@@ -141,7 +154,11 @@ async def test_a_command_waits_for_a_slow_reader(place):
     first, lines = await first_line(command)
     async with asyncio.timeout(LIMIT):
         await until(lambda: command._paused)
+        await end_of(
+            await place.runner.start(RunSpec("task-2", 1, ("true",)))
+        )  # time in which all could have come
         assert is_alive(int(first))
+        assert command._held < 1_000_000
         rest = [line async for line in lines]
     assert [int(line[:7]) for line in rest] == list(range(10_000))
     assert (await end_of(command)).exit_code == 0
@@ -276,12 +293,16 @@ async def test_a_start_that_is_cancelled_leaves_nothing(place):
     stubborn = "import signal; signal.signal(15, signal.SIG_IGN); print('up', flush=True); signal.pause()"
     older = await place.runner.start(RunSpec("task-1", 1, (sys.executable, "-c", stubborn)))
     await first_line(older)
-    starting = asyncio.ensure_future(place.another(grace=20_000).start(place.alone(2)))
+    impatient = place.another(grace=20_000)
+    starting = asyncio.ensure_future(impatient.start(place.alone(2)))
     async with asyncio.timeout(LIMIT):
         await until(lambda: "task-1@2" in place.markers)
+    group = int((place.folder / "markers" / "task-1@2").read_text().split()[0])
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
+    await impatient.close()
+    assert not is_alive(group)
     third = await place.another(grace=100).start(place.alone(3))
     await first_line(third)
     assert not place.overlapped

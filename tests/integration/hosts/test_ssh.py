@@ -158,7 +158,7 @@ async def test_a_server_that_is_none_is_unusable(ssh):
 
 
 async def test_a_name_that_is_nowhere_is_unusable(ssh, tmp_path):
-    host = Host("h", "no-such-host.invalid", key_file=str(tmp_path / "sshd" / "user_key"))
+    host = Host("h", "no..where", key_file=str(tmp_path / "sshd" / "user_key"))
     runner = SshRunner(host, environ={"HOME": str(tmp_path)}, clock=ManualClock())
     check = await runner.check()
     assert (check.ok, check.problem) == (False, Problem.UNUSABLE)

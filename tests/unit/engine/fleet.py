@@ -10,9 +10,12 @@ from random import Random
 from typing import Any
 
 from fleetd.clock import ManualClock
-from fleetd.core.agent import AgentOrder, AgentSpec, AgentStatus
+from fleetd.core.agent import AgentOrder, AgentSpec, AgentStatus, SessionKind
 from fleetd.core.attendance import LeaseRef, OrderAgent
 from fleetd.core.event import EventFilter, EventType
+from fleetd.core.host import Host, HostAgent, HostState
+from fleetd.core.hostbook import seat_name
+from fleetd.core.hosting import NoteHost, PutHosts
 from fleetd.core.settings import Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import WAITING, RetryPolicy, Spec, Status, Task, TaskFilter
@@ -209,6 +212,28 @@ class Fleet:
         await self.settle()
         return agent
 
+    async def host(
+        self,
+        host_id: str = "build-1",
+        *capabilities: str,
+        slots: int = 1,
+        state: HostState = HostState.ONLINE,
+    ) -> None:
+        """Add a host with one kind of agent, as checks have found it."""
+        agent = HostAgent("coder", ("coder",), capabilities, slots)
+        await self.do(PutHosts((Host(host_id, "localhost", agents=(agent,)),)))
+        await self.do(NoteHost(host_id, state))
+
+    async def seat(self, host_id: str = "build-1", held: tuple[LeaseRef, ...] = ()) -> Agent:
+        """Open the session of a host's agent, as the daemon does when the host is there."""
+        (agent,) = self.engine.hosts.present[host_id].host.agents
+        name = seat_name(host_id, agent.type)
+        spec = AgentSpec(name, capabilities=agent.capabilities, max_concurrency=agent.max_concurrency)
+        hello = self.engine.sessions.hello(spec, "daemon", held, SessionKind.HOST)
+        seat = Agent(self, await self.run(hello))
+        await self.settle()
+        return seat
+
     def hello(
         self,
         agent_id: str = "agent-1",
@@ -263,6 +288,7 @@ class Fleet:
         opened = {agent.spec.agent_id for agent in snapshot.agents if agent.session_open}
         assert {session.agent_id for session in engine.sessions.all()} == opened
         assert {agent.spec.agent_id: agent for agent in snapshot.agents} == engine.agents
+        assert {row.host.id: row for row in snapshot.hosts} == engine.hosts.present
         self._check_routes(snapshot, rows)
 
     def _check_routes(self, snapshot: Snapshot, rows: list[Task]) -> None:

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from fleetd.core.breaker import BreakerKind, BreakerState
-from fleetd.core.breaking import ForceBreaker
+from fleetd.core.breaking import ForceBreaker, ResetBreakers
+from fleetd.core.event import EventFilter
 from fleetd.core.event import EventType as E
 from fleetd.core.gating import SetLimits
-from fleetd.core.instance import InstanceState, Kind
+from fleetd.core.instance import Condition, InstanceState, Kind
+from fleetd.core.interventions import Retry, Update
 from fleetd.core.limits import GateKey
 from fleetd.core.outcome import Failure
 from fleetd.core.registration import PutInstances, RemoveInstance
@@ -348,6 +350,8 @@ async def test_too_small_a_context_asks_for_a_larger_one_and_ends_without(fleet)
     await agent.say(offer, WordKind.FAIL, code="CONTEXT_EXCEEDED")
     assert await fleet.status(task.id) is Status.FAILED
     assert not fleet.engine.routes.all_breakers()
+    await fleet.do(Retry(task.id, "with a shorter text"))
+    assert (await agent.take()).route.instance.id == "a:x"
 
 
 @pytest.mark.parametrize("code", ["POLICY", "BAD_REQUEST", "LOGIC_ERROR", "CANCELLED"])
@@ -726,3 +730,141 @@ async def test_a_transaction_that_fails_leaves_the_book_of_routes_as_it_was(faul
     assert breaker(fleet, "a:x").state is (BreakerState.OPEN if wrote else BreakerState.CLOSED)
     await fleet.check()
     await fleet.close()
+
+
+async def test_a_verification_by_hand_is_counted_on_the_row(fleet):
+    """T8: the events of a task are numbered without a gap, and none twice."""
+    await register(fleet, "a:x")
+    task = await submit(fleet)
+    await fleet.do(VerifyTask(task.id))
+    agent = await fleet.agent()
+    await agent.start()
+    await fleet.do(VerifyTask(task.id))
+    await fleet.do(VerifyTask(task.id))
+    events = (await fleet.store.list_events(EventFilter(task_id=task.id), 0, 100, 100_000)).events
+    assert [event.task_seq for event in events] == list(range(1, len(events) + 1))
+    assert (await fleet.task(task.id)).events == len(events)
+
+
+async def test_a_report_that_is_repeated_moves_the_run_once(fleet):
+    """R7, R11: its answer was lost; the second one says where the run is counted, and strikes nobody."""
+    await register(
+        fleet,
+        instance("a:x", priority=1, kind=Kind.LOCAL),
+        instance("b:y", priority=2, kind=Kind.LOCAL, max_inflight=1),
+        instance("c:z", priority=3, kind=Kind.LOCAL),
+    )
+    await submit(fleet)
+    agent = await fleet.agent()
+    offer = await agent.start()
+    for _ in range(2):
+        advice = await failed(agent, offer, "CONN_REFUSED", "a:x")
+        assert (advice.step.kind, advice.instance.id, advice.version) == (StepKind.SWITCH, "b:y", 2)
+        assert load(fleet) == {"b:y": 1}
+        assert breaker(fleet, "a:x").failures == 1
+
+
+async def test_a_run_that_tries_a_provider_takes_its_probe_along(fleet):
+    """F3b: to another instance of the provider; nobody else is let through meanwhile."""
+    await register(
+        fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("a:y", priority=2, kind=Kind.LOCAL)
+    )
+    await fleet.do(ForceBreaker(BreakerKind.PROVIDER, "a", "down", 1_000))
+    first, second = await submit(fleet), await submit(fleet)
+    agent = await fleet.agent(slots=2)
+    await fleet.pass_time(1_000)
+    offer = await agent.start()
+    assert offer.task.id == first.id
+    advice = await failed(agent, offer, "CONN_REFUSED")
+    assert (advice.step.kind, advice.instance.id) == (StepKind.SWITCH, "a:y")
+    assert await fleet.status(second.id) is Status.BLOCKED
+    await agent.say(offer, WordKind.COMPLETE)
+    assert breaker(fleet, "a", BreakerKind.PROVIDER).state is BreakerState.CLOSED
+    assert (await agent.take()).task.id == second.id
+
+
+async def test_a_probe_that_has_ended_is_not_taken_along(fleet):
+    """F3b: the breaker opened again meanwhile, and half-opens in the transaction in which the run is handed back and begins anew."""
+    await register(fleet, "a:x")
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
+    first, second = await submit(fleet), await submit(fleet)
+    agent = await fleet.agent(slots=2)
+    await fleet.pass_time(1_000)
+    offer = await agent.start()
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 70_000))
+    fleet.clock.advance(70_000)
+    fleet.engine.post(agent.saying(offer, WordKind.RELEASE))
+    offer = await agent.take()
+    assert offer.task.id == first.id
+    assert not agent.offers
+    assert await fleet.status(second.id) is Status.BLOCKED
+
+
+async def test_an_instance_that_was_removed_is_nobodys_even_by_force(fleet):
+    """R6, R8: a pin by force overrules the filters of an instance that is there."""
+    await register(fleet, "a:x", instance("b:y", enabled=False))
+    task = await submit(fleet)
+    await fleet.do(PinTask(task.id, "b:y", fleet.clock.wall() + 60_000, force=True))
+    await fleet.do(RemoveInstance("b:y"))
+    assert (await (await fleet.agent()).take()).route.instance.id == "a:x"
+
+
+async def test_a_latency_that_was_measured_before_a_breaker_opened_changes_no_state(fleet):
+    """R1: the probe looked while the transaction was under way."""
+    await register(fleet, "a:x")
+    transact = fleet.store.transact
+
+    async def probed(script):
+        answer = await transact(script)
+        fleet.engine.instance_notes.note("a:x", Condition(InstanceState.READY, latency=12.0))
+        return answer
+
+    fleet.store.transact = probed
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 60_000))
+    fleet.store.transact = transact
+    await fleet.settle()
+    condition = fleet.engine.routes.outside.registry.condition("a:x")
+    assert condition.state is InstanceState.DEGRADED
+
+
+async def test_what_a_reset_forgets_is_forgotten_in_the_store(fleet):
+    """F3: the last error of a breaker that has closed by itself, too."""
+    await register(fleet, "a:x")
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 60_000))
+    assert await fleet.do(ResetBreakers(BreakerKind.INSTANCE, "a:x")) == 1
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
+    await submit(fleet)
+    agent = await fleet.agent()
+    await fleet.pass_time(1_000)
+    await agent.say(await agent.start(), WordKind.COMPLETE)
+    assert breaker(fleet, "a:x").last_error == "forced open: down"
+    assert await fleet.do(ResetBreakers()) == 0
+    assert breaker(fleet, "a:x").last_error == ""
+
+
+async def test_a_task_that_is_pinned_by_force_goes_where_somebody_else_tries(fleet):
+    """R8: past a half-open breaker whose probe is held."""
+    await register(fleet, "a:x", instance("b:y", priority=1))
+    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "b:y", "down", 1_000))
+    await fleet.pass_time(1_000)
+    first, second = await submit(fleet), await submit(fleet)
+    agent = await fleet.agent()
+    offer = await agent.start()
+    assert (offer.task.id, offer.route.instance.id) == (first.id, "b:y")
+    await fleet.do(PinTask(second.id, "b:y", fleet.clock.wall() + 60_000, force=True))
+    other = await fleet.agent("agent-2")
+    offer = await other.take()
+    assert (offer.task.id, offer.route.instance.id) == (second.id, "b:y")
+
+
+async def test_the_time_of_a_blocked_task_comes_once(fleet):
+    """T1, T3: it comes while the task waits for an instance, and the wall clock is set back before there is one."""
+    await register(fleet, instance("a:x", enabled=False))
+    task = await submit(fleet)
+    await fleet.do(Update(task.id, {"run_at": fleet.clock.wall() + 10_000}))
+    await fleet.pass_time(10_000)
+    fleet.clock.jump_wall(-600_000)
+    await register(fleet, "a:x")
+    await fleet.settle()
+    agent = await fleet.agent()
+    assert (await agent.take()).task.id == task.id

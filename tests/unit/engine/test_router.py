@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from fleetd.core.breaking import ForceBreaker
 from fleetd.core.event import EventType as E
 from fleetd.core.instance import InstanceState, Kind
 from fleetd.core.outcome import Advice, Failure
+from fleetd.core.registration import RemoveInstance
 from fleetd.core.route import Requirements, StepKind
 from fleetd.core.steering import ReportRoute
 from fleetd.core.task import Status
@@ -353,3 +355,28 @@ async def test_an_instance_without_a_probe_follows_its_breaker(fleet):
     await fleet.pass_time(300_000)
     assert registry().condition("a:x").state is InstanceState.READY
     assert ask(fleet, "r").plan.selected == "a:x"
+
+
+async def test_a_route_that_left_the_ring_while_it_was_reported_is_counted_nowhere(fleet):
+    """R4: nobody would notice that it vanished, and its instance would be busy for ever."""
+    await register(fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("b:y", priority=2))
+    ask(fleet, "old")
+    reporting = fleet.engine.router.report(kept(fleet, "old"), Failure("a:x", "CONN_REFUSED"))
+    task = asyncio.ensure_future(reporting)
+    await asyncio.sleep(0)
+    for number in range(20):
+        ask(fleet, f"new-{number}")
+    assert fleet.engine.router.find("old") is None
+    assert (await fleet.run(task)).instance.id == "b:y"
+    for number in range(20):
+        await report(fleet, f"new-{number}")
+    assert load(fleet) == {}
+
+
+async def test_an_instance_that_was_removed_is_no_routes_even_by_force(fleet):
+    """R6, R8."""
+    await register(fleet, "a:x", "b:y")
+    ask(fleet, "r")
+    fleet.engine.router.pin(kept(fleet, "r"), "b:y", fleet.clock.wall() + 60_000, force=True)
+    await fleet.do(RemoveInstance("b:y"))
+    assert fleet.engine.router.verify(kept(fleet, "r")).instance.id == "a:x"

@@ -61,6 +61,11 @@ HOT = {
         reads.audit_page("a", "t")[0],
         ["SEARCH audits USING INDEX audits_by_target (target=? AND rowid<?)"],
     ),
+    "load.DELIVERIES": (load.DELIVERIES, ["SEARCH d USING PRIMARY KEY (source=? AND id=?)"]),
+    "retention.FORGET_DELIVERIES": (
+        retention.FORGET_DELIVERIES,
+        ["SEARCH deliveries USING INDEX deliveries_by_time (at<?)"],
+    ),
     "retention.OVER": (retention.OVER, ["SEARCH tasks USING INDEX tasks_over (finished_at<?)"]),
     "retention.DEAD": (retention.DEAD, ["SEARCH tasks USING INDEX tasks_dead (finished_at<?)"]),
     "retention.FORGET_EVENTS": (retention.FORGET_EVENTS, [f"SEARCH events {BY_ROWID}<?)"]),

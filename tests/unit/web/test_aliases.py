@@ -1,0 +1,184 @@
+"""The predecessors' paths, with the bodies that docs/http-compat.md shows."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fleetd.web.aliases import Aliases
+from tests.unit.web.wire import bad_fields, reason
+
+PAGE = Path(__file__).parents[3] / "docs" / "http-compat.md"
+
+
+async def ok(wire, verb, path, body=None, status=200):
+    response = await (wire.client.get(path) if verb == "GET" else wire.post(path, body))
+    assert response.status_code == status, response.text
+    return response.json() if response.content else None
+
+
+async def dispatched(wire, path="/tasks/dispatch", **fields):
+    return (await ok(wire, "POST", path, {"title": "Count", **fields}, 201))["task"]
+
+
+async def dequeued(wire, agent="old-agent", **fields):
+    return await ok(wire, "POST", "/api/v1/tasks/dequeue", {"agent_id": agent, **fields})
+
+
+@pytest.mark.parametrize("path", ["/tasks/dispatch", "/api/v1/tasks"])
+async def test_a_task_is_taken(wire, path):
+    """S4: answers have small_names, short enum values, numbers as numbers, and no field left out."""
+    body = {
+        "capabilities": ["code"],
+        "priority": "HIGH",
+        "execution_mode": "http_pull",
+        "metadata": {"a": "b"},
+    }
+    task = await dispatched(wire, path, **body)
+    assert (task["status"], task["priority"], task["execution_mode"]) == ("PENDING", "HIGH", "PULL")
+    assert (task["version"], task["progress"], task["required_capabilities"]) == (1, 0, ["code"])
+    assert task["metadata"] == {"a": "b"}
+    bad = await wire.post(path, {"title": "Count", "colour": "red"})
+    assert bad_fields(bad).keys() == {"colour"}
+
+
+async def test_an_undecided_task_is_dequeued_and_becomes_a_pulled_one(wire):
+    """M3, S4: seeds/001, dequeue: 200 with the lease, 204 when there is nothing."""
+    task = await dispatched(wire, capabilities=["code"], input={"text": "a b"})
+    lease = await dequeued(wire, capabilities=["code"])
+    assert (lease["task_id"], lease["lease_epoch"]) == (task["id"], 1)
+    assert lease["input"] == {"text": "a b", "content_type": "text/plain"}
+    shown = await wire.call("GetTask", {"taskId": task["id"]})
+    assert (shown["executionMode"], shown["modeSource"]) == ("EXECUTION_MODE_PULL", "MODE_SOURCE_CLAIM")
+    assert await ok(wire, "POST", "/api/v1/tasks/dequeue", {"agent_id": "old-agent"}, 204) is None
+
+
+async def test_a_dequeue_takes_one_task_whatever_was_asked_for(wire):
+    """S4: its answer has room for one lease, and a second one would be lost."""
+    for _ in range(2):
+        await dispatched(wire)
+    assert (await ok(wire, "POST", "/agents/register", {"agent_id": "old-agent", "max_concurrency": 5}, 201))[
+        "spec"
+    ]
+    first = await dequeued(wire, max_tasks=5)
+    second = await dequeued(wire, max_tasks=5)
+    assert first["task_id"] != second["task_id"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "output"),
+    [
+        ({}, "COMPLETED", None),
+        (
+            {"status": "completed", "output": "done"},
+            "COMPLETED",
+            {"text": "done", "content_type": "text/plain"},
+        ),
+        (
+            {"status": "success", "output": {"n": 1}},
+            "COMPLETED",
+            {"text": '{"n":1}', "content_type": "application/json"},
+        ),
+        ({"status": "FAILED", "error": {"code": "LOGIC_ERROR", "message": "no"}}, "FAILED", None),
+    ],
+)
+async def test_a_result_is_posted_and_read(wire, said, status, output):
+    """D6, S4: GET and POST /tasks/{task_id}/result."""
+    task = await dispatched(wire)
+    lease = await dequeued(wire)
+    path = f"/tasks/{task['id']}/result"
+    early = await wire.client.get(path)
+    assert (early.status_code, reason(early)) == (400, "TASK_NOT_FINISHED")
+    word = {"agent_id": "old-agent", "lease_epoch": lease["lease_epoch"], **said}
+    assert await ok(wire, "POST", path, word) == {"task_id": task["id"], "result": "ACCEPTED"}
+    assert (await ok(wire, "POST", path, word))["result"] == "DUPLICATE"
+    result = (await ok(wire, "GET", path))["result"]
+    assert (result["status"], result.get("output"), result["lease_epoch"]) == (status, output, 1)
+    if status == "FAILED":
+        assert result["error"] == {"code": "LOGIC_ERROR", "message": "no"}
+
+
+async def test_a_result_needs_the_number_of_its_lease(wire):
+    """T5: a late result must not end somebody else's run."""
+    task = await dispatched(wire)
+    lease = await dequeued(wire)
+    path = f"/tasks/{task['id']}/result"
+    assert bad_fields(await wire.post(path, {"agent_id": "old-agent"})).keys() == {"lease_epoch"}
+    stale = await wire.post(path, {"agent_id": "old-agent", "lease_epoch": lease["lease_epoch"] + 1})
+    assert (stale.status_code, reason(stale)) == (400, "LEASE_LOST")
+    unknown = await wire.post(
+        path, {"agent_id": "a", "lease_epoch": 1, "colour": 1, "status": "DONE", "error": 5}
+    )
+    assert bad_fields(unknown).keys() == {"colour", "status", "error"}
+    bad = {"agent_id": "old-agent", "lease_epoch": 1, "artifacts": [{"name": ""}]}
+    assert (await wire.post(path, bad)).status_code == 400
+
+
+async def test_tasks_are_cancelled_and_timed_out(wire):
+    """D4, D5, S4"""
+    task = await dispatched(wire)
+    body = {"task_id": task["id"], "reason": "no more"}
+    assert (await ok(wire, "POST", "/tasks/cancel", body))["status"] == "CANCELLED"
+    again = await wire.post("/tasks/cancel", body)
+    assert (again.status_code, reason(again)) == (400, "TASK_NOT_CANCELLABLE")
+    assert (await wire.post("/tasks/cancel", {"task_id": "none"})).status_code == 404
+    running = await dispatched(wire)
+    await dequeued(wire)
+    assert (await ok(wire, "POST", f"/tasks/{running['id']}/timeout", {}))["id"] == running["id"]
+
+
+async def test_an_agent_registers_lives_and_leaves(wire):
+    """D1, D2, S4: names of agents may hold slashes and colons."""
+    body = {
+        "agent_id": "team/coder:1",
+        "type": "coder",
+        "capabilities": ["code"],
+        "max_concurrent_tasks": 2,
+        "endpoint": "http://x",
+    }
+    agent = await ok(wire, "POST", "/agents/register", body, 201)
+    assert agent["spec"]["max_concurrency"] == 2
+    assert (agent["status"], agent["spec"]["agent_type"]) == ("IDLE", "coder")
+    assert (await ok(wire, "GET", "/agents/team/coder:1/status"))["connected"] is True
+    beat = await ok(wire, "POST", "/agents/team/coder:1/heartbeat", {})
+    assert beat["leases"] == []
+    for query, number in (
+        ("", 1),
+        ("?status=IDLE&connected=true", 1),
+        ("?status=running", 0),
+        ("?capability=code", 1),
+    ):
+        assert len((await ok(wire, "GET", f"/agents{query}"))["agents"]) == number
+    assert bad_fields(await wire.client.get("/agents?colour=red")).keys() == {"colour"}
+    restarted = await ok(wire, "POST", "/agents/team/coder:1/restart", {"reason": "new version"})
+    assert restarted["spec"]["agent_id"] == "team/coder:1"
+    gone = await wire.client.delete("/agents/team/coder:1")
+    assert gone.status_code == 200
+    assert (await wire.client.get("/agents/team/coder:1/status")).status_code == 404
+
+
+async def test_figures_are_shown(wire):
+    """D7, D9, S4"""
+    await dispatched(wire)
+    await dequeued(wire)
+    assert (await ok(wire, "GET", "/agents/load"))["running"] == 1
+    assert (await ok(wire, "GET", "/agents/workload"))["agents"][0]["agent_id"] == "old-agent"
+    assert (await ok(wire, "GET", "/tasks/queue/status"))["all"]["submitted"] == 1
+    assert (await ok(wire, "GET", "/status"))["state"] == "SERVING"
+
+
+async def test_bodies_are_json_or_nothing(wire):
+    """S4, S6: a form of another site's page is no JSON, and would need no leave of the browser."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    response = await wire.client.post("/tasks/dispatch", content=b"title=a", headers=form)
+    assert response.status_code == 415
+    await dispatched(wire)
+    assert (await wire.client.post("/agents/none/restart")).status_code == 404
+
+
+async def test_every_alias_is_in_the_documentation_and_the_other_way_round(wire):
+    """S4: docs/http-compat.md."""
+    paths = {(next(iter(route.methods - {"HEAD"})), route.path) for route in Aliases(wire.web).routes()}
+    table = PAGE.read_text().partition("## Bodies")[0]
+    told = re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", table)
+    assert {(verb, path.replace(":path", "")) for verb, path in paths} == set(told)
