@@ -110,7 +110,7 @@ class Connection:
     def pump(self) -> None:
         """Send what the daemon has to say."""
         session = self.session
-        if session is None or not session.outbox._event.is_set() or not self._served:
+        if session is None or not session.outbox.event.is_set() or not self._served:
             return
         for item in session.outbox.take():
             self._tell(item)
