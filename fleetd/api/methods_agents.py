@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TypeAlias
 
 from fleet.v1 import agent_pb2, health_pb2
@@ -54,7 +55,9 @@ class AgentMethods:
     async def unregister_agent(
         self, request: pb.UnregisterAgentRequest, call: Call
     ) -> pb.UnregisterAgentResponse:
-        agent_id = _checked(request.agent_id)
+        fields = Fields()
+        agent_id = fields.own_name("agent_id", request.agent_id)
+        fields.check()
         act = Audited(Unregister(agent_id), call.actor, "UnregisterAgent", agent_id)
         released: int = await self._engine.execute(act)
         return pb.UnregisterAgentResponse(released_tasks=released)
@@ -63,7 +66,7 @@ class AgentMethods:
         self, request: pb.UpdateAgentCapabilitiesRequest, call: Call
     ) -> agent_pb2.Agent:
         fields = Fields()
-        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        agent_id = fields.own_name("agent_id", request.agent_id)
         capabilities = fields.capabilities("capabilities", request.capabilities, self._limits.capabilities)
         fields.check()
         act = SetCapabilities(agent_id, capabilities)
@@ -187,7 +190,9 @@ class AgentMethods:
 
     async def _order(self, order: AgentOrder, request: Order, call: Call) -> agent_pb2.Agent:
         fields = Fields()
-        agent_id = fields.name("agent_id", request.agent_id, required=True)
+        # Nothing on a host has a process that could be another after an order.
+        check = fields.own_name if order is AgentOrder.RESTART else partial(fields.name, required=True)
+        agent_id = check("agent_id", request.agent_id)
         reason = fields.text("reason", request.reason, REASON)
         undated = isinstance(request, (pb.StartAgentRequest, pb.UndrainAgentRequest))
         deadline = 0 if undated else self._deadline(request, fields)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from fleetd.core.host import VARIABLE
-from fleetd.errors import FleetError, InvalidArgument, Unavailable
+from fleetd.errors import InvalidArgument, Unavailable, WrongState
 
 TASK_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 """Ids of tasks name files on hosts: no slash, no leading dot, nothing a shell or a pattern could take for something else."""
@@ -75,7 +75,7 @@ class Unreachable(Unavailable):
         self.problem = problem
 
 
-class NotStarted(FleetError):
+class NotStarted(WrongState):
     """The host refused to start the command (HOST_REFUSED): something on it must be mended."""
 
     def __init__(self, message: str) -> None:

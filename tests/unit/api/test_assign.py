@@ -300,6 +300,7 @@ async def test_a_task_for_hosts_is_explained_by_hosts_alone(port):
     found, sentence = await codes(port, second)
     assert found == {"NO_FREE_SLOT": {"able": 1, "online": 1, "slots": 1, "held": 1}}
     assert sentence == "The only slot of the only able host is taken."
+    assert not (await port("ExplainTask", task_id=second.id)).HasField("unschedulable_since")
 
 
 async def test_a_task_for_agents_is_explained_by_agents_alone(port):

@@ -222,6 +222,9 @@ async def test_explicit_modes_are_kept_to(port):
         ("ClaimTasks", {"agent_id": "host:build-1/coder"}, "agent_id"),
         ("ReportTasks", {"agent_id": "host:x"}, "agent_id"),
         ("Heartbeat", {"agent_id": "host:x"}, "agent_id"),
+        ("UnregisterAgent", {"agent_id": "host:x"}, "agent_id"),
+        ("UpdateAgentCapabilities", {"agent_id": "host:x"}, "agent_id"),
+        ("RestartAgent", {"agent_id": "host:x"}, "agent_id"),
     ],
 )
 async def test_no_agent_takes_a_name_of_a_host(port, method, fields, path):
@@ -229,6 +232,20 @@ async def test_no_agent_takes_a_name_of_a_host(port, method, fields, path):
     with pytest.raises(InvalidArgument, match="must not begin with host:") as caught:
         await port(method, **fields)
     assert [name for name, _ in caught.value.fields] == [path]
+
+
+async def test_what_runs_on_a_host_can_be_drained_as_an_agent_can(port):
+    """D1, M5: a kind of agent on a host gets no work then, and the host is not to blame."""
+    await add(port, host())
+    await online(port)
+    await port("DrainAgent", agent_id="host:build-1/coder", reason="budget")
+    task = await port.submit(required_capabilities=["code"], execution_mode=SSH_CLI)
+    await port.engine.turn()
+    answer = await port("ExplainTask", task_id=task.id)
+    assert answer.sentence == "The only able host, build-1, is ONLINE and takes no work: budget."
+    await port("UndrainAgent", agent_id="host:build-1/coder")
+    await port.engine.turn()
+    assert (await port("GetTask", task_id=task.id)).host_id == "build-1"
 
 
 async def test_a_run_on_a_host_may_take_an_hour_where_the_task_does_not_say(port):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from fleetd.core.attendance import Unregister
+from fleetd.core.attendance import SetCapabilities, Unregister
 from fleetd.core.interventions import Cancel, Update
 from fleetd.core.ledger import Due, DueKind
 from fleetd.core.submission import Submission, Submit
@@ -208,10 +208,12 @@ async def test_a_reserved_task_that_comes_back_is_reserved_for_another_full_minu
     assert (await other.take()).task.id == task.id
 
 
-async def test_a_reservation_of_an_agent_that_cannot_do_it_waits_and_is_freed(fleet):
+async def test_a_reservation_of_an_agent_that_cannot_do_it_any_more_waits_and_is_freed(fleet):
     """M4, D3."""
-    await fleet.agent("poor")
+    poor = await fleet.agent("poor", "code", slots=0)
     task = await fleet.submit(agent_id="poor", required_capabilities=("code",))
+    await fleet.do(SetCapabilities("poor", ()))
+    fleet.engine.sessions.slots(poor.session, 1)
     assert await fleet.status(task.id) is Status.PENDING
     rich = await fleet.agent("rich", "code")
     await fleet.do(Unregister("poor"))
