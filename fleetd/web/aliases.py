@@ -45,6 +45,7 @@ class Aliases:
         rows: list[tuple[str, str, Handler]] = [
             ("POST", "/api/v1/tasks", self._submit),
             ("POST", "/api/v1/tasks/dequeue", self._dequeue),
+            ("POST", "/api/v1/tasks/{task_id}/assign", self._simple("AssignTask")),
             ("POST", "/tasks/dispatch", self._submit),
             ("POST", "/tasks/cancel", self._simple("CancelTask")),
             ("GET", "/tasks/queue/status", self._simple("GetQueueStatus")),

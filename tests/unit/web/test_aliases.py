@@ -127,6 +127,29 @@ async def test_tasks_are_cancelled_and_timed_out(wire):
     assert (await ok(wire, "POST", f"/tasks/{running['id']}/timeout", {}))["id"] == running["id"]
 
 
+async def test_a_task_is_assigned(wire):
+    """M4, S4: to a registered agent; 404 for an unknown one, 400 for a task that runs."""
+    task = await dispatched(wire)
+    path = f"/api/v1/tasks/{task['id']}/assign"
+    unknown = await wire.post(path, {"agent_id": "nobody"})
+    assert (unknown.status_code, reason(unknown)) == (404, "AGENT_NOT_FOUND")
+    await ok(wire, "POST", "/agents/register", {"agent_id": "worker-1", "capabilities": ["code"]}, 201)
+    body = {
+        "agent_id": "worker-1",
+        "execution_mode": "http_pull",
+        "reason": "it knows the repository",
+        "force": True,
+    }
+    assigned = await ok(wire, "POST", path, body)
+    assert (assigned["status"], assigned["reserved_for"]) == ("PENDING", "worker-1")
+    wrong = await wire.post(path, {"agent_id": "worker-1", "execution_mode": "ssh_cli"})
+    assert wrong.status_code == 400
+    lease = await ok(wire, "POST", "/api/v1/tasks/dequeue", {"agent_id": "worker-1"})
+    assert lease["task_id"] == task["id"]
+    running = await wire.post(path, {"agent_id": "worker-1"})
+    assert (running.status_code, reason(running)) == (400, "TASK_NOT_ASSIGNABLE")
+
+
 async def test_an_agent_registers_lives_and_leaves(wire):
     """D1, D2, S4: names of agents may hold slashes and colons."""
     body = {
