@@ -19,16 +19,27 @@ from fleetd.hosts.seat import HostSeat
 
 @dataclass(frozen=True, slots=True)
 class HostOptions:
-    """`check_every` and `grace` (between TERM and KILL) in ms; `failures`: checks in a row that fail before a host is OFFLINE."""
+    """
+    `check_every`, `grace` (between TERM and KILL) and `hold_off` in ms; `failures`: checks in a row that fail before a host is OFFLINE.
+
+    `hold_off`: a host that passes its checks and yet starts nothing gets no work for so long from the second time on, doubled each time up to `check_every`;
+    else its tasks would be leased and handed back as fast as the two can talk.
+    """
 
     check_every: int = 30_000
     failures: int = 2
     grace: int = 10_000
+    hold_off: int = 1_000
+
+    def held_off(self, misses: int) -> int:
+        """Return the wait before the next check, ms, after so many times in a row in which nothing could be started."""
+        # The exponent has an end: nobody needs a number of a thousand digits.
+        return min(self.check_every, self.hold_off << min(misses - 2, 20)) if misses > 1 else 0
 
 
 @dataclass(slots=True)
 class _Station:
-    """What the daemon keeps of one host."""
+    """What the daemon keeps of one host; `misses`: checks in a row that went well and after which nothing could be started."""
 
     host: Host
     runner: Runner
@@ -36,6 +47,7 @@ class _Station:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     failures: int = 0
+    misses: int = 0
     reachable: bool = False
 
 
@@ -66,10 +78,13 @@ class HostManager:
 
     async def _reconcile(self) -> None:
         wanted = {host_id: row for host_id, row in self._engine.hosts.present.items() if _may_work(row)}
-        for host_id, station in list(self._stations.items()):
-            if host_id not in wanted or wanted[host_id].host != station.host:
-                del self._stations[host_id]
-                await self._close(station)
+        left = [
+            host_id
+            for host_id, station in self._stations.items()
+            if host_id not in wanted or wanted[host_id].host != station.host
+        ]
+        # Together: each may take twice the grace until its last command is gone.
+        await asyncio.gather(*[self._close(self._stations.pop(host_id)) for host_id in left])
         for host_id, row in wanted.items():
             known = self._stations.get(host_id)
             if known is None:
@@ -101,7 +116,7 @@ class HostManager:
                 agent,
                 runner,
                 self._log,
-                lambda: self._failed(station),
+                lambda works: self._used(station, works=works),
                 self._options.grace,
             )
             station.seats.append(seat)
@@ -125,6 +140,7 @@ class HostManager:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.check_every / 1_000):
                     await station.wake.wait()
+            await asyncio.sleep(self._options.held_off(station.misses) / 1_000)
 
     async def _take(self, station: _Station, check: Check) -> None:
         if check.ok:
@@ -148,8 +164,13 @@ class HostManager:
             with contextlib.suppress(FleetError):
                 await self._engine.post_internal(NoteHost(row.host.id, state, reason))
 
-    def _failed(self, station: _Station) -> None:
-        """A run could not be started there, or was lost: no more work until a check went well."""
+    def _used(self, station: _Station, *, works: bool) -> None:
+        """A run was started there; or it could not be, or was lost: then no more work until a check went well."""
+        if works:
+            station.misses = 0
+            return
+        # What else was being started then is no further miss.
+        station.misses += station.reachable
         station.reachable = False
         for seat in station.seats:
             seat.set_online(online=False)

@@ -54,7 +54,7 @@ class _Run:
 
 
 class HostSeat:
-    """Holds a session from when its host is there. `failed` is called when the host could not be used."""
+    """Holds a session from when its host is there. `used` is told whether the host could be used."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class HostSeat:
         agent: HostAgent,
         runner: Runner,
         log: Log,
-        failed: Callable[[], object],
+        used: Callable[[bool], object],
         grace: int,
     ) -> None:
         """Make a seat; `grace` is the time between TERM and KILL, ms."""
@@ -73,7 +73,7 @@ class HostSeat:
         self._agent = agent
         self._runner = runner
         self._log = log
-        self._failed = failed
+        self._used = used
         self._grace = grace
         self._spec = AgentSpec(
             name,
@@ -183,6 +183,7 @@ class HostSeat:
         try:
             spec = run_spec(offer, self._agent, self._host.work_dir, offer.timeout)
             run.command = await self._runner.start(spec)
+            self._used(True)
             if run.order is not Order.NONE or run.dropped:
                 await self._end(run)
             await self._follow(run, run.command)
@@ -190,7 +191,7 @@ class HostSeat:
             self._say(run, WordKind.RELEASE, message=error.message)
         except Unreachable as error:
             # Before the word: the task must not be offered to the same host in the next moment.
-            self._failed()
+            self._used(False)
             self._say(run, WordKind.RELEASE, message=error.message)
         except InvalidArgument as error:
             # Its text is no argument of a command, and never will be.
@@ -227,7 +228,7 @@ class HostSeat:
         output = reader.close()
         found = verdict(ended, output, command.stderr)
         if ended.lost:
-            self._failed()
+            self._used(False)
         payload = Payload(output.data, output.content_type or TEXT) if output.data else None
         if found.code:
             self._say(run, WordKind.FAIL, code=found.code, message=found.message, output=payload)

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ from fleetd.core.route import Requirements
 from fleetd.core.task import Ending, Mode, ModeSource, Status
 from fleetd.core.words import Word, WordKind
 from fleetd.errors import WrongState
+from fleetd.hosts.local import LocalRunner
+from fleetd.hosts.runner import Problem, Unreachable
 from tests.integration.hosts.fleet import OPTIONS, HostFleet, command, local
 from tests.integration.hosts.place import ALONE, LIMIT, is_alive, until
 
@@ -369,6 +372,31 @@ async def test_two_checks_that_fail_take_a_host_offline_and_one_that_goes_well_b
     await fleet.close()
     assert (ended.status, ended.lease_epoch) == (Status.COMPLETED, 1)
     assert [event.payload["state"] for event in events] == ["ONLINE", "OFFLINE", "ONLINE"]
+
+
+async def test_a_host_that_passes_its_checks_and_starts_nothing_is_tried_ever_more_rarely(tmp_path):
+    """M5: the task keeps its attempts, and one start that works ends the waits"""
+    tries: list[int] = []
+
+    class Stubborn(LocalRunner):
+        async def start(self, spec):
+            tries.append(fleet.clock.now())
+            if len(tries) in (1, 2, 3, 4, 6):
+                raise Unreachable(Problem.REFUSED, "it takes no more sessions")
+            return await super().start(spec)
+
+    class Fleet(HostFleet):
+        def make_runner(self, host: Host):
+            return Stubborn(markers=self.folder / "markers", environ=os.environ, clock=self.clock)
+
+    fleet = await Fleet(tmp_path, options=replace(OPTIONS, hold_off=100)).open()
+    await fleet.hosts(local("here", python("print('done')")))
+    done = [(await fleet.ended((await fleet.submit()).id))[0] for _ in range(2)]
+    await fleet.close()
+    assert [(task.status, task.attempt, task.losses) for task in done] == 2 * [(Status.COMPLETED, 1, 0)]
+    waits = [later - earlier for earlier, later in pairwise(tries)]
+    assert len(tries) == 7
+    assert all(wait >= least for wait, least in zip(waits[1:4], (100, 200, 400), strict=True))
 
 
 async def test_a_host_that_never_answered_is_given_nothing(tmp_path):
