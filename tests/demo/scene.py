@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from screen import GAP, Screen, verdict
@@ -77,6 +79,14 @@ class Scene:
         right = codes_found == codes and numbers.items() <= numbers_found
         wanted = [*codes, *(f"{name}={value}" for name, value in numbers.items())]
         self.told("ExplainTask", facts, "" if right else f"{', '.join(wanted)} expected")
+
+    async def fleetctl(self, *arguments: str) -> str:
+        """Run fleetctl as an operator would, and show what it prints."""
+        out = await self.stage.fleetctl(*arguments)
+        self.screen.text(f"    $ fleetctl {shlex.join(arguments)}", "dim")
+        for line in out.rstrip().splitlines():
+            self.screen.show(Padding(Text(line), (0, 0, 0, 4)))
+        return out
 
     async def happened(self, kind: str, after_seq: int = 0, **match: str) -> Event:
         """Wait for the first event of a kind after a seq; `match` as for FleetClient.watch_events."""

@@ -8,11 +8,17 @@ import shutil
 import signal
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
+# The server for SSH is the one of the tests; a script finds only what lies beside it.
+sys.path.append(str(ROOT))
+
+from tests.integration.hosts.sshd import Sshd  # noqa: E402
+
 PROGRAMS = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 START_SECONDS = 20.0
@@ -24,7 +30,9 @@ DAEMON = (
     "--set=drain.deadline=5s",
     "--set=probes.interval=500ms",  # a model server that is back is found within a second
     "--set=router.breaker_open_for=2s",
+    "--set=web.listen=127.0.0.1:0",
 )
+SECRET = "between the forge and us"
 # Agents that fleet-agent makes of programs: name, capabilities, program. They start with the daemon.
 CREW = {
     "builder": (("python", "digest"), (sys.executable, str(PROGRAMS / "builder.py"))),
@@ -36,21 +44,28 @@ OTHERS = {name: (sys.executable, str(PROGRAMS / f"{name}.py")) for name in ("cle
 
 
 class Stage:
-    """`address` is where the daemon serves, `scratch` a directory for everything, removed at the end."""
+    """`address` is where the daemon serves, `web` the URL of its side port, `scratch` a directory for everything, removed at the end."""
 
     def __init__(self) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="fleetd-demo-"))
         self.address = ""
+        self.web = ""
+        self._sshd: Sshd | None = None
         self.problems: list[str] = []
         self._running: dict[str, asyncio.subprocess.Process] = {}
 
     async def __aenter__(self) -> Self:
         try:
-            data = self.scratch / "data"
-            await self._start(
-                "daemon", str(BIN / "fleetd"), "serve", "--listen=127.0.0.1:0", f"--data-dir={data}", *DAEMON
+            data, secret = self.scratch / "data", self.scratch / "secret"
+            secret.write_text(SECRET)
+            here = (
+                f"--set=hosts.markers={self.scratch / 'markers'}",
+                f"--set=webhooks.secret_file={secret}",
+                f"--data-dir={data}",
             )
+            await self._start("daemon", str(BIN / "fleetd"), "serve", "--listen=127.0.0.1:0", *here, *DAEMON)
             self.address = await self._serving(data / "listen")
+            self.web = "http://" + (data / "web-listen").read_text().strip()
             for name in CREW:
                 await self.start_agent(name)
         except BaseException:
@@ -96,6 +111,18 @@ class Stage:
         """As kill_agent."""
         await self.kill_agent(name)
 
+    async def start_sshd(self) -> dict[str, Any]:
+        """Start an SSH server of our own; return how a host is reached by it: not by SSH where there is no sshd, or no client."""
+        sshd = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+        if sshd is None or find_spec("asyncssh") is None:
+            return {"hostname": "localhost"}
+        self._sshd = Sshd(self.scratch / "sshd")
+        await self._sshd.start()
+        known_hosts = self.scratch / "known_hosts"
+        known_hosts.write_text(self._sshd.known_hosts())
+        login = {"user": self._sshd.user, "key_file": str(self._sshd.key_file), "port": self._sshd.port}
+        return {"hostname": "127.0.0.1", "known_hosts": str(known_hosts), **login}
+
     async def fleetctl(self, *arguments: str) -> str:
         """Run fleetctl on the daemon; what it prints."""
         process = await asyncio.create_subprocess_exec(
@@ -137,6 +164,8 @@ class Stage:
         """The agents first, so that they can say goodbye; `problems` tells what did not end as it should."""
         for group in ([name for name in self._running if name != "daemon"], ["daemon"]):
             await asyncio.gather(*(self._stop(name) for name in group if name in self._running))
+        if self._sshd is not None:
+            await self._sshd.stop()
         self.problems += [f"still running: {one}" for one in self._left_over()]
         shutil.rmtree(self.scratch, ignore_errors=True)
 

@@ -6,11 +6,8 @@ closes again, and fleetctl tells all of it.
 from __future__ import annotations
 
 import re
-import shlex
 from contextlib import aclosing
 
-from rich.padding import Padding
-from rich.text import Text
 from scene import Order, Scene
 
 from fleet.v1.task_pb2 import TaskStatus
@@ -63,7 +60,7 @@ async def play(scene: Scene) -> None:
     for title, story in zip(STORIES, ended.tasks, strict=True):
         result = await client.result(story.id)
         scene.saw("WaitTasks", *_told(title, story, (unpack(result.output) or {}).get("chapters", [])))
-    shown = await _fleetctl(scene, "events", "--type", "BREAKER_OPENED", "--type", "TASK_REROUTED")
+    shown = await scene.fleetctl("events", "--type", "BREAKER_OPENED", "--type", "TASK_REROUTED")
     moved = len(re.findall(r"TASK_REROUTED", shown))
     problem = (
         ""
@@ -71,7 +68,7 @@ async def play(scene: Scene) -> None:
         else "its breaker was expected to open"
     )
     scene.saw("fleetctl events", f"{moved} tasks went on elsewhere, and its breaker opened", problem)
-    shown = await _fleetctl(scene, "route", "explain", "write another story", "--need", "fiction")
+    shown = await scene.fleetctl("route", "explain", "write another story", "--need", "fiction")
     row = next((line for line in shown.splitlines() if line.startswith(FIRST)), "")
     scene.saw(
         "fleetctl route",
@@ -92,7 +89,7 @@ async def play(scene: Scene) -> None:
         f"a fourth story, all of it by {FIRST}",
         "" if chapters and alone else "it was expected there",
     )
-    shown = await _fleetctl(scene, "events", "--type", "BREAKER_HALF_OPEN", "--type", "BREAKER_CLOSED")
+    shown = await scene.fleetctl("events", "--type", "BREAKER_HALF_OPEN", "--type", "BREAKER_CLOSED")
     scene.saw(
         "fleetctl events",
         "half-open, tried once, closed",
@@ -142,12 +139,3 @@ def _told(title: str, story, chapters: list[str]) -> tuple[str, str]:
 
 def _is_out(row: str) -> bool:
     return "breaker" in row or "state" in row
-
-
-async def _fleetctl(scene: Scene, *arguments: str) -> str:
-    """Run fleetctl as an operator would, and show what it prints."""
-    out = await scene.stage.fleetctl(*arguments)
-    scene.screen.text(f"    $ fleetctl {shlex.join(arguments)}", "dim")
-    for line in out.rstrip().splitlines():
-        scene.screen.show(Padding(Text(line), (0, 0, 0, 4)))
-    return out
