@@ -36,11 +36,7 @@ async def play(scene: Scene) -> None:
     results = await client.upsert_hosts(hosts)
     scene.orders.append(Order("UpsertHosts", f"{DESK}, {RACK}", ""))
     problems = [violation.description for result in results for violation in result.fields]
-    how = (
-        "by SSH"
-        if login["hostname"] != "localhost"
-        else "this machine too, for sshd or fleetd[ssh] is missing"
-    )
+    how = "by SSH" if login["hostname"] != "localhost" else "here too, for sshd or fleetd[ssh] is missing"
     scene.saw("UpsertHosts", f"{DESK}: this machine; {RACK}: {how}", "; ".join(problems))
     for name in (DESK, RACK):
         await _became(scene, name, "ONLINE")
