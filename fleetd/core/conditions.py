@@ -33,6 +33,11 @@ class Conditions:
         """Return the instances in a state."""
         return self._states.get(state, 0)
 
+    def by_state(self, states: Iterable[tuple[InstanceState, str]]) -> list[tuple[int, str]]:
+        """Return the instances in each of several states, with a word for the state; states in which nobody is are left out."""
+        within = self._states
+        return [(part, word) for state, word in states if (part := within.get(state, 0))]
+
     def moved(self, moves: Iterable[Move]) -> Conditions:
         """Return the conditions after changes."""
         of, states, locked, quick = dict(self.of), dict(self._states), self.locked, self.quick

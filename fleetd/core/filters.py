@@ -3,11 +3,15 @@ Filters: which instances are eligible at all (spec R1, R3, D10r). Cheap ones com
 
 A filter is two functions: one tells which instances of a set it removes, in parts with words for each, the other tells of one instance
 what the filter saw and what it wanted. To add one, write the two and put them into FILTERS.
+
+Filters at the head of FILTERS that say how long their answer lasts are asked once for a registry and requirements, those before the first one that looks at
+requirements once for a registry, all others for each route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from fleetd.core.breaker import BreakerKind, BreakerState
@@ -22,12 +26,27 @@ ELIGIBLE = (InstanceState.READY, InstanceState.DEGRADED)
 IDLE = tuple((state, state.name) for state in InstanceState if state not in ELIGIBLE)
 
 
+Moment = Callable[[Inquiry], Hashable]
+"""What of an inquiry an answer depends on, besides registry and requirements."""
+
+
+def ALWAYS(inquiry: Inquiry) -> None:  # noqa: N802 - a constant to whoever makes a filter
+    """Say that an answer depends on registry and requirements alone."""
+
+
 class Filter(NamedTuple):
-    """`removes(inquiry, set)`: who goes. `saw(inquiry, instance)`: (observed, required) of one who went."""
+    """
+    `removes(inquiry, set)`: who goes. `saw(inquiry, instance)`: (observed, required) of one who went.
+
+    `lasts`: while what it returns is equal, the same registry and the same requirements remove the same instances with the same words. None: that may
+    change with every route. `asks`: whether it looks at the requirements.
+    """
 
     name: str
     removes: Callable[[Inquiry, int], Parts]
     saw: Callable[[Inquiry, Instance], tuple[str, str]]
+    lasts: Moment | None = None
+    asks: bool = True
 
 
 class Removal(NamedTuple):
@@ -38,16 +57,36 @@ class Removal(NamedTuple):
     detail: str
 
 
-def sift(inquiry: Inquiry, mask: int, filters: Sequence[Filter] = ()) -> tuple[int, list[Removal]]:
+def sift(inquiry: Inquiry, mask: int, filters: Sequence[Filter] | None = None) -> tuple[int, list[Removal]]:
     """Return the instances of a set that pass all filters (or those given), and what removed the others."""
     removals = []
-    for each in filters or FILTERS:
+    for each in FILTERS if filters is None else filters:
         for part, detail in each.removes(inquiry, mask):
             gone = part & mask
             if gone:
                 mask ^= gone
                 removals.append(Removal(each, gone, detail))
     return mask, removals
+
+
+def sift_unasked(inquiry: Inquiry) -> tuple[int, list[Removal]]:
+    """Return which of all instances pass the lasting filters that ask for no requirements, and what removed the others: equal while `moment` is."""
+    return sift(inquiry, inquiry.index.all, FILTERS[:UNASKED])
+
+
+def sift_lasting(inquiry: Inquiry, mask: int) -> tuple[int, list[Removal]]:
+    """Return which of those that `sift_unasked` left pass all lasting filters, and what removed the rest: equal while `moment` is."""
+    return sift(inquiry, mask, FILTERS[UNASKED:LASTING])
+
+
+def sift_passing(inquiry: Inquiry, mask: int) -> tuple[int, list[Removal]]:
+    """Return which of those that the lasting filters left pass all others, and what removed the rest."""
+    return sift(inquiry, mask, FILTERS[LASTING:])
+
+
+def moment(inquiry: Inquiry) -> Hashable:
+    """Return what the answers of the lasting filters depend on, besides registry and requirements."""
+    return tuple([lasts(inquiry) for lasts in MOMENTS])
 
 
 def _disabled(inquiry: Inquiry, mask: int) -> Parts:
@@ -69,7 +108,11 @@ def _saw_locked(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 
 def _deprecated(inquiry: Inquiry, mask: int) -> Parts:
-    return ((inquiry.index.deprecated.below(inquiry.now + 1), "deprecated"),)
+    return ((_out_of_date(inquiry), "deprecated"),)
+
+
+def _out_of_date(inquiry: Inquiry) -> int:
+    return inquiry.index.deprecated.below(inquiry.now + 1)
 
 
 def _saw_deprecated(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -77,8 +120,7 @@ def _saw_deprecated(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
 
 
 def _idle(inquiry: Inquiry, mask: int) -> Parts:
-    conditions = inquiry.registry.conditions
-    return [(part, name) for state, name in IDLE if (part := conditions.in_state(state))]
+    return inquiry.registry.conditions.by_state(IDLE)
 
 
 def _saw_idle(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
@@ -157,15 +199,24 @@ def _saw_tried(inquiry: Inquiry, instance: Instance) -> tuple[str, str]:
     return "tried", "untried, while there is one"
 
 
+_held, _above = attrgetter("held"), attrgetter("above")
+
 FILTERS = (
-    Filter("enabled", _disabled, _saw_disabled),
-    Filter("credentials", _locked, _saw_locked),
-    Filter("deprecated", _deprecated, _saw_deprecated),
-    Filter("state", _idle, _saw_idle),
-    Filter("breaker", _broken, _saw_broken),
-    Filter("tags", _untagged, _saw_untagged),
-    Filter("ctx", _small, _saw_small),
-    Filter("larger_ctx", _not_larger, _saw_not_larger),
+    Filter("enabled", _disabled, _saw_disabled, ALWAYS, asks=False),
+    Filter("credentials", _locked, _saw_locked, ALWAYS, asks=False),
+    Filter("deprecated", _deprecated, _saw_deprecated, _out_of_date, asks=False),
+    Filter("state", _idle, _saw_idle, ALWAYS, asks=False),
+    Filter("breaker", _broken, _saw_broken, _held, asks=False),
+    Filter("tags", _untagged, _saw_untagged, ALWAYS),
+    Filter("ctx", _small, _saw_small, ALWAYS),
+    Filter("larger_ctx", _not_larger, _saw_not_larger, _above),
     Filter("capacity", _full, _saw_full),
     Filter("tried", _tried, _saw_tried),
+)
+LASTING = next((place for place, each in enumerate(FILTERS) if each.lasts is None), len(FILTERS))
+"""How many filters, from the first one, give an answer that lasts; one that stands behind another that does not is asked each time."""
+UNASKED = next((place for place, each in enumerate(FILTERS[:LASTING]) if each.asks), LASTING)
+"""How many of those, from the first one, need no requirements."""
+MOMENTS = tuple(
+    each.lasts for each in FILTERS[:LASTING] if each.lasts is not None and each.lasts is not ALWAYS
 )

@@ -25,17 +25,11 @@ NO_NEEDS = ((), ("general",))
 
 
 def ranking(
-    inquiry: Inquiry,
-    by_score: ByScore,
-    seed: str,
-    *,
-    pinned: str = "",
-    avoid_provider: str = "",
-    wanted: int = 0,
+    inquiry: Inquiry, middle: list[Split], seed: str, *, pinned: str = "", avoid_provider: str = ""
 ) -> list[Split]:
     """
-    Return the splits in order: the pinned instance; other providers than the one to avoid; wanted ones; READY before DEGRADED; raw score;
-    priority (before the score when a failover list is all there is to go by); price when cheap is preferred; load; hash of seed and instance.
+    Return the splits in order: the pinned instance; other providers than the one to avoid; `middle`, the lasting ones; load; hash of
+    seed and instance.
     """
     index = inquiry.index
     splits: list[Split] = []
@@ -43,6 +37,17 @@ def ranking(
         splits.append(partial(_first, index.mask((pinned,))))
     if avoid_provider:
         splits.append(partial(_last, index.having("provider", avoid_provider)))
+    splits += [*middle, inquiry.load.split, Spread(seed, index.digests, index.ids).split]
+    return splits
+
+
+def lasting(inquiry: Inquiry, by_score: ByScore, wanted: int) -> list[Split]:
+    """
+    Return the splits that depend on registry and requirements alone, in order: wanted ones; READY before DEGRADED; raw score; priority (before the score
+    when a failover list is all there is to go by); price when cheap is preferred.
+    """
+    index = inquiry.index
+    splits: list[Split] = []
     if wanted:
         splits.append(partial(_first, wanted))
     degraded = inquiry.registry.conditions.in_state(_DEGRADED)
@@ -55,7 +60,6 @@ def ranking(
         splits += (priority, value) if by_priority(inquiry) else (value, priority)
     if "cheap" in inquiry.requirements.prefer:
         splits.append(index.prices.split)
-    splits += [inquiry.load.split, Spread(seed, index.digests, index.ids).split]
     return splits
 
 
@@ -70,16 +74,23 @@ def by_priority(inquiry: Inquiry) -> bool:
 
 
 def ranked(mask: int, splits: list[Split]) -> Iterator[int]:
-    """Yield the slots of a set, the best first."""
-    # One split inside the other; generators within generators would hand every slot up through all of them.
+    """Yield the slots of a set, the best first; the last split leaves nothing together."""
+    for part in parts(mask, splits):
+        yield part.bit_length() - 1
+
+
+def parts(mask: int, splits: list[Split]) -> Iterator[int]:
+    """Yield the parts of a set that no split takes apart, the best first."""
+    # One split inside the other; generators within generators would hand every part up through all of them.
     open_splits = [splits[0](mask)]
     while open_splits:
+        depth = len(open_splits)
+        last = depth == len(splits)
         for part in open_splits[-1]:
-            slot = part.bit_length() - 1
-            if part == 1 << slot:
-                yield slot
+            if last or part == 1 << part.bit_length() - 1:
+                yield part
             else:
-                open_splits.append(splits[len(open_splits)](part))
+                open_splits.append(splits[depth](part))
                 break
         else:
             open_splits.pop()

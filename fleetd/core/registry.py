@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from fleetd.core.breaker import NEVER_STRUCK, BreakerKey, BreakerKind, BreakerState, BreakerView
 from fleetd.core.conditions import Conditions
 from fleetd.core.index import Index
 from fleetd.core.instance import Condition, Instance
+
+if TYPE_CHECKING:
+    from fleetd.core.recall import Recalled, Unasked
 
 ALIKE = 0.4
 """Share of letters two names must have in common, for one to be taken as a slip of the other."""
@@ -18,10 +22,20 @@ class Registry:
     """
     Instances and how they are. A change makes a new registry, one version on, that shares what did not change.
 
-    Sets of instances: `open_instances` have an open breaker, `open_providers` a provider whose breaker is open.
+    Sets of instances: `open_instances` have an open breaker, `open_providers` a provider whose breaker is open. `recalled` and
+    `unasked` are what routes found out that holds as long as this registry (recall.py): no part of its value, each registry begins without any.
     """
 
-    __slots__ = ("_breakers", "conditions", "index", "open_instances", "open_providers", "version")
+    __slots__ = (
+        "_breakers",
+        "conditions",
+        "index",
+        "open_instances",
+        "open_providers",
+        "recalled",
+        "unasked",
+        "version",
+    )
 
     def __init__(
         self,
@@ -38,6 +52,8 @@ class Registry:
         self._breakers = breakers or {}
         self.open_instances = open_instances
         self.open_providers = open_providers
+        self.recalled: dict[Hashable, Recalled] = {}
+        self.unasked: dict[Hashable, Unasked] = {}
 
     def __len__(self) -> int:
         return len(self.index.instances)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
-from operator import attrgetter
+from operator import itemgetter
 
 from fleetd.core import scores
 from fleetd.core.breaker import BreakerKey, BreakerKind, BreakerState
-from fleetd.core.filters import FILTERS, Removal, sift
+from fleetd.core.filters import FILTERS, Removal, sift, sift_passing
 from fleetd.core.inquiry import Inquiry
-from fleetd.core.instance import Instance, InstanceState, Kind
-from fleetd.core.ranking import Split, by_priority, ranked, ranking
+from fleetd.core.instance import Instance, InstanceState
+from fleetd.core.ranking import Split, by_priority, parts, ranked, ranking
+from fleetd.core.recall import CHOSEN, Recalled, eliminations, recall
 from fleetd.core.registry import Registry
 from fleetd.core.route import FALLBACKS, Candidate, Elimination, Requirements, RoutePlan
-from fleetd.errors import InvalidArgument
+from fleetd.core.scores import ByScore
 
 TRACED = 200
 """Instances that a full trace tells of; of them at least half are eligible ones, when there are so many."""
-# Every route asks for them, and a member of an enum costs a look-up by its name, as its name does.
-_CLOUD = Kind.CLOUD
+# Every route asks for them, and the name of a member of an enum costs a look-up.
 _STATES = {state: state.name for state in InstanceState}
-_COUNT = attrgetter("count")
+_COUNT = itemgetter(Elimination._fields.index("count"))
 CAUSES_TOLD = 3
 """Causes that the summary names, the weightiest first: it is one sentence, the counts are all in the plan."""
 AFTER_BREAKERS = tuple(each for each in FILTERS if each.name != "breaker")
@@ -59,39 +59,57 @@ def route(
         InvalidArgument: the wanted model is no instance, provider or model that is known.
     """
     inquiry = Inquiry(registry, requirements, now, load, probing, tried, above)
-    wanted = 0
-    if requirements.model:
-        wanted = registry.meant(requirements.model)
-        if not wanted:
-            raise _unknown(registry, requirements.model)
+    recalled = recall(inquiry)
+    eligible, removed = sift_passing(inquiry, recalled.eligible)
+    removals = [*recalled.removals, *removed] if removed else recalled.removals
     seed = seed or task_id
-    eligible, removals = sift(inquiry, inquiry.index.all)
-    by_score = scores.ByScore(inquiry)
-    order = ranking(inquiry, by_score, seed, pinned=pinned, avoid_provider=avoid_provider, wanted=wanted)
-    chain = _chain(inquiry, eligible, order, fallbacks)
-    instances = inquiry.index.instances
+    by_score = ByScore(inquiry)
+    middle, in_cloud = recalled.splits(inquiry, by_score)
+    order = ranking(inquiry, middle, seed, pinned=pinned, avoid_provider=avoid_provider)
+    best: list[int] = []
+    if eligible:
+        best = [part.bit_length() - 1 for part in islice(parts(eligible, order), 1 + fallbacks)]
+        cloud = eligible & recalled.cloud
+        if fallbacks and cloud:
+            for resort in best:
+                if cloud >> resort & 1:
+                    break
+            else:
+                others = (
+                    ranking(inquiry, in_cloud, seed, pinned=pinned, avoid_provider=avoid_provider)
+                    if in_cloud is not middle
+                    else order
+                )
+                resort = next(ranked(cloud, others))
+            best = _ending_with(resort, best)
+    considered = len(inquiry.index.instances)
+    eliminated = recalled.eliminated
+    if removed:
+        eliminated += eliminations(removed)
+        summary = _summary(considered, eligible.bit_count(), eliminated)
+    else:
+        summary = recalled.summary
+        if not summary:
+            summary = recalled.summary = _summary(considered, eligible.bit_count(), eliminated)
     names = inquiry.index.ids
-    ids = [names[slot] for slot in chain]
-    eliminated = tuple(
-        [Elimination(each.filter.name, each.mask.bit_count(), each.detail) for each in removals]
-    )
+    ids = [names[slot] for slot in best]
     return RoutePlan(
         plan_id=plan_id,
         task_id=task_id,
         version=version,
         selected=ids[0] if ids else "",
         fallback=tuple(ids[1:]),
-        scores={names[slot]: scores.display(by_score.units(slot)) for slot in chain},
-        reasons=_reasons(inquiry, instances[ids[0]], wanted, pinned) if ids else (),
+        scores=dict(zip(ids, recalled.shown(by_score, best), strict=True)),
+        reasons=_reasons(inquiry, recalled, best[0], pinned=ids[0] == pinned) if best else (),
         requirements=requirements,
         registry_version=registry.version,
         seed=seed,
         made_at=now,
         eliminated=eliminated,
-        considered=len(registry),
+        considered=considered,
         trace=tuple(_trace(inquiry, eligible, order, removals)) if trace else (),
         cause="routed" if ids else "blocked",
-        summary=_summary(len(registry), eligible.bit_count(), eliminated),
+        summary=summary,
         retry_at=0 if ids else _retry_at(inquiry, removals),
     )
 
@@ -114,33 +132,34 @@ def reject(
     return _removed(inquiry, instance, removals[0]) if removals else None
 
 
-def _chain(inquiry: Inquiry, eligible: int, order: list[Split], fallbacks: int) -> list[int]:
-    """Return the slots of the selected instance and its fallbacks: the next best ones, and the best cloud one as the last resort (R5)."""
-    best = list(islice(ranked(eligible, order), 1 + fallbacks)) if eligible else []
-    cloud = eligible & inquiry.index.having("kind", _CLOUD)
-    if not fallbacks or not cloud:
-        return best
-    resort = next((slot for slot in best if cloud >> slot & 1), -1)
-    if resort < 0:
-        resort = next(ranked(cloud, order))
+def _ending_with(resort: int, best: list[int]) -> list[int]:
+    """Return the selected instance and its fallbacks, of which the best cloud one is the last resort (R5)."""
     if resort == best[0]:
         return best
-    return [*[slot for slot in best if slot != resort][:fallbacks], resort]
+    return [*[slot for slot in best if slot != resort][: len(best) - 1], resort]
 
 
-def _reasons(inquiry: Inquiry, instance: Instance, wanted: int, pinned: str) -> tuple[str, ...]:
+def _reasons(inquiry: Inquiry, recalled: Recalled, slot: int, *, pinned: bool) -> tuple[str, ...]:
     """Say in short what speaks for the selected instance."""
-    requirements = inquiry.requirements
+    known = recalled.reasons.get(slot)
+    if known is None:
+        known = _lasting_reasons(inquiry, slot, recalled.wanted)
+        if len(recalled.reasons) < CHOSEN:
+            recalled.reasons[slot] = known
+    return (known[0], "pinned", *known[1:]) if pinned else known
+
+
+def _lasting_reasons(inquiry: Inquiry, slot: int, wanted: int) -> tuple[str, ...]:
+    requirements, index = inquiry.requirements, inquiry.index
+    instance = index.instances[index.ids[slot]]
     reasons = [_STATES[inquiry.registry.condition(instance.id).state]]
-    if instance.id == pinned:
-        reasons.append("pinned")
-    if wanted >> inquiry.index.slots[instance.id] & 1:
+    if wanted >> slot & 1:
         reasons.append(f"model={requirements.model}")
     matched = scores.matched(inquiry, instance)
     if matched:
         reasons.append(f"tags_match={','.join(matched)}")
     reasons.append(f"ctx>={requirements.min_ctx}" if instance.ctx else "ctx_unknown")
-    if scores.preferred(requirements, instance.kind):
+    if scores.preferred(requirements.prefer, instance.kind):
         reasons.append(f"{instance.kind.name.lower()}_preferred")
     if by_priority(inquiry):
         reasons.append(f"priority={instance.priority}")
@@ -198,11 +217,3 @@ def _free_at(inquiry: Inquiry, mask: int) -> Iterator[int]:
     for (kind, name), time in waits.items():
         if kind is BreakerKind.PROVIDER and mask & registry.guarded(kind, name):
             yield time
-
-
-def _unknown(registry: Registry, model: str) -> InvalidArgument:
-    nearest = registry.nearest(model)
-    hint = f"the nearest name is {nearest}" if nearest else "no name is like it"
-    return InvalidArgument(
-        [("requirements.model", f"no instance, provider or model is called {model}; {hint}")]
-    )

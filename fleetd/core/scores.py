@@ -10,7 +10,8 @@ read from a column instead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from heapq import heapify, heappop, heappush
+from functools import lru_cache
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple
 
 from fleetd.core.conditions import QUICKEST, SLOWEST, quickness
@@ -28,7 +29,6 @@ HALVED_BELOW = SLOWEST - 200_000
 """Quickness of an instance that takes 200 ms."""
 
 # Every route asks for them, and a member of an enum costs a look-up by its name.
-_KINDS = tuple(Kind)
 _LOCAL, _CLOUD = Kind.LOCAL, Kind.CLOUD
 _BATCH, _FAST = LatencyClass.BATCH, LatencyClass.FAST
 
@@ -87,6 +87,21 @@ class ByScore:
         index = self._inquiry.index
         return score(self._inquiry, index.instances[index.ids[slot]])
 
+    def shown(self, slots: Sequence[int]) -> list[float]:
+        """Return the display scores of instances."""
+        scores, same, score = [], 0, 0.0
+        for slot in slots:
+            if not same >> slot & 1:
+                # Neighbours in a plan mostly share their score.
+                for units, same in self._met:  # noqa: B007 - the part that has it, for the next one
+                    if same >> slot & 1:
+                        break
+                else:
+                    units, same = self.units(slot), 1 << slot
+                score = display(units)
+            scores.append(score)
+        return scores
+
     def split(self, mask: int) -> Iterator[int]:
         """
         Yield the parts of a set that have the same raw score, the highest first.
@@ -100,21 +115,19 @@ class ByScore:
         most = _latency_units(requirements, SLOWEST - QUICKEST)
         if not most:
             quick = 0
-        heap: list[
-            tuple[int, bool, int, int, int]
-        ] = []  # (−bound, is it exact, number, units but latency, instances)
-        for number, (units, part) in enumerate(_classes(inquiry, mask)):
-            bounded = part & quick
-            heap.append(
-                (-units - most, False, number, units, part)
-                if bounded
-                else (-units, True, number, units, part)
-            )
+        # (−bound, is it exact, number, units but latency, instances)
+        heap: list[tuple[int, bool, int, int, int]] = [
+            (-units - most, False, number, units, part)
+            if part & quick
+            else (-units, True, number, units, part)
+            for number, (units, part) in enumerate(_classes(inquiry, mask))
+        ]
         heapify(heap)
         number = len(heap)
         while heap:
-            bound, exact, _, units, part = heappop(heap)
+            bound, exact, _, units, part = heap[0]
             if exact:
+                heappop(heap)
                 while heap and heap[0][0] == bound:
                     part |= heappop(heap)[4]
                 self._met.append((-bound, part))
@@ -122,7 +135,7 @@ class ByScore:
                 continue
             ahead, quickest = column.highest(part)
             bound = -units - _latency_units(requirements, ahead)
-            heappush(heap, (bound, True, number, units, quickest))
+            heapreplace(heap, (bound, True, number, units, quickest))
             rest = part ^ quickest
             if rest & quick:
                 heappush(heap, (bound + 1, False, number + 1, units, rest))
@@ -131,20 +144,25 @@ class ByScore:
             number += 2
 
 
-def _classes(inquiry: Inquiry, mask: int) -> list[Level]:
+def _classes(inquiry: Inquiry, mask: int) -> Sequence[Level]:
     """Split a set by all terms but latency; the parts do not overlap, but may have the same units."""
-    shared, classes = 0, [(0, mask)]
+    shared = 0
+    classes: Sequence[Level] = ()
     for levels_of in LEVELS:
         levels = levels_of(inquiry, mask)
         if len(levels) == 1:
             shared += levels[0][0]
-            continue
-        classes = [
-            (units + more, both)
-            for units, part in classes
-            for more, level in levels
-            if (both := part & level)
-        ]
+        elif not classes:
+            classes = [level for level in levels if level[1]]
+        else:
+            classes = [
+                (units + more, both)
+                for units, part in classes
+                for more, level in levels
+                if (both := part & level)
+            ]
+    if not classes:
+        return ((shared, mask),)
     return [(units + shared, part) for units, part in classes] if shared else classes
 
 
@@ -210,25 +228,32 @@ def _latency_detail(inquiry: Inquiry, instance: Instance, condition: Condition) 
 
 
 def _kind_levels(inquiry: Inquiry, mask: int) -> Sequence[Level]:
-    having, requirements = inquiry.index.having, inquiry.requirements
-    return [(_kind(requirements, kind), part) for kind in _KINDS if (part := having("kind", kind) & mask)]
+    having = inquiry.index.having
+    return [
+        (units, part)
+        for kind, units in _kinds(inquiry.requirements.prefer)
+        if (part := having("kind", kind) & mask)
+    ]
+
+
+@lru_cache(64)
+def _kinds(prefer: tuple[str, ...]) -> tuple[tuple[Kind, int], ...]:
+    return tuple((kind, _kind(prefer, kind)) for kind in Kind)
 
 
 def _kind_units(inquiry: Inquiry, instance: Instance, condition: Condition) -> int:
-    return _kind(inquiry.requirements, instance.kind)
+    return _kind(inquiry.requirements.prefer, instance.kind)
 
 
-def _kind(requirements: Requirements, kind: Kind) -> int:
-    if preferred(requirements, kind):
+def _kind(prefer: tuple[str, ...], kind: Kind) -> int:
+    if preferred(prefer, kind):
         return PREFERRED
     return 0 if kind is _LOCAL else CLOUD_OTHERWISE
 
 
-def preferred(requirements: Requirements, kind: Kind) -> bool:
+def preferred(prefer: tuple[str, ...], kind: Kind) -> bool:
     """Tell whether the place where an instance runs is a preferred one; paid ones never are."""
-    return (kind is _LOCAL and "local" in requirements.prefer) or (
-        kind is _CLOUD and "cloud" in requirements.prefer
-    )
+    return (kind is _LOCAL and "local" in prefer) or (kind is _CLOUD and "cloud" in prefer)
 
 
 def _kind_detail(inquiry: Inquiry, instance: Instance, condition: Condition) -> str:
