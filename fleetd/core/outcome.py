@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleetd.core.breaker import BreakerKey
 from fleetd.core.breaking import Epochs, strike
 from fleetd.core.failover import fault, next_step
 from fleetd.core.instance import Instance
 from fleetd.core.ledger import Ledger
+from fleetd.core.outlook import Token
 from fleetd.core.route import Requirements, RoutePlan, Step, StepKind
 
 
@@ -27,7 +27,7 @@ class Course(NamedTuple):
     How far a run, or a route that is no task's, has come: its plan, the retries made on the present instance, those it gave up.
 
     `source` is whose work it is (F3a); `deadline` epoch ms, 0 = none; `epochs` None when nobody knows when the try began; `mine` are the probes it
-    holds; `counted`: it is in the load of the instance that failed.
+    was given; `counted`: it is in the load of the instance that failed.
     """
 
     requirements: Requirements
@@ -43,7 +43,7 @@ class Course(NamedTuple):
     pin: str = ""
     source: str = ""
     epochs: Epochs | None = None
-    mine: Sequence[BreakerKey] = ()
+    mine: Sequence[Token] = ()
     counted: bool = True
 
 

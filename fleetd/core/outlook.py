@@ -13,6 +13,9 @@ from fleetd.core.route import Candidate, Requirements, RoutePlan
 from fleetd.core.routing import reject, route
 from fleetd.errors import InvalidArgument
 
+Token = tuple[BreakerKey, int]
+"""A probe of a half-open breaker, and the number under which it is held."""
+
 
 class Probing(Protocol):
     """Who may try a half-open breaker, as fleetd.engine.half_open does it."""
@@ -44,14 +47,14 @@ class Outlook:
         now: int,
         *,
         own: str = "",
-        mine: Collection[BreakerKey] = (),
+        mine: Collection[Token] = (),
         strict: bool = False,
         **options: Any,
     ) -> RoutePlan:
         """
         Return a plan; `options` are those of `routing.route`.
 
-        `own` is an instance that whoever asks works on already: that work does not take its room away; `mine` are probes held for it. A wanted model that is
+        `own` is an instance that whoever asks works on already: that work does not take its room away; `mine` are probes it was given, of which only those count that it still holds. A wanted model that is
         unknown raises InvalidArgument when `strict`; else it makes a plan without an instance, for it was known when the work was taken.
         """
         probing = self._probing(now, mine)
@@ -90,7 +93,7 @@ class Outlook:
         now: int,
         *,
         own: bool = False,
-        mine: Collection[BreakerKey] = (),
+        mine: Collection[Token] = (),
     ) -> Candidate | None:
         """Return the filter that refuses an instance, None when none does; `own` and `mine` as for `plan`."""
         counted = own and instance_id in self.load
@@ -123,6 +126,10 @@ class Outlook:
         guards = self.guards(instance_id, provider_id)
         return any(self.registry.breaker(*key).state is BreakerState.OPEN for key in guards)
 
-    def _probing(self, now: int, mine: Collection[BreakerKey]) -> Mapping[BreakerKey, int]:
+    def _probing(self, now: int, mine: Collection[Token]) -> Mapping[BreakerKey, int]:
         held = self.probes.held(now)
-        return {key: until for key, until in held.items() if key not in mine} if mine and held else held
+        if not held or not mine:
+            return held
+        # One that took longer than its lease may have lost its probe to somebody else.
+        own = {key for key, token in mine if self.probes.holds(key, token, now)}
+        return {key: until for key, until in held.items() if key not in own}

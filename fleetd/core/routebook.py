@@ -8,20 +8,17 @@ where they meet: `commit` brings the leases of the transaction to the loop, `gat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 from fleetd.core.breaker import Breaker, BreakerKey, BreakerState
 from fleetd.core.instance import Condition, Instance, provider_of
 from fleetd.core.load import Load
-from fleetd.core.outlook import Outlook, Probing
+from fleetd.core.outlook import Outlook, Probing, Token
 from fleetd.core.registry import Registry
 from fleetd.core.route import Requirements, RouteFigures
 from fleetd.core.settings import RouterRules
-
-Token = tuple[BreakerKey, int]
-"""A probe that is held, and the token that gives it back."""
 
 _HALF_OPEN = (
     BreakerState.HALF_OPEN
@@ -178,9 +175,9 @@ class RouteBook:
         if full or tokens:
             self.loosened = True
 
-    def mine(self, holder: str) -> list[BreakerKey]:
-        """Return the breakers whose probe a task holds."""
-        return [key for key, _ in self._held.get(holder, ())]
+    def mine(self, holder: str) -> Sequence[Token]:
+        """Return the probes that a task was given; some of them may have ended."""
+        return self._held.get(holder, ())
 
     def wait(self, requirements: Requirements, above: int, retry_at: int) -> int:
         """Note that a task waits for an instance; return the key of its group. A group that nothing waits in any more does no harm."""

@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from fleetd.core.outlook import Token
 from fleetd.core.route import Requirements, RoutePlan
-from fleetd.core.routebook import Token
 
 VANISHED = 2
 """A route that nobody reports counts as work in flight for so many timeouts of its instance: a try has one, and the report of a late one may take its time."""

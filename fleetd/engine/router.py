@@ -16,8 +16,9 @@ from fleetd.core.event import EventType
 from fleetd.core.failover import NO_AVAILABLE_INSTANCE, fault
 from fleetd.core.instance import Instance, provider_of, unknown_instance
 from fleetd.core.outcome import Advice, Course, Failure
+from fleetd.core.outlook import Token
 from fleetd.core.route import Requirements, RoutePlan, Step, StepKind
-from fleetd.core.routebook import Token, take_probes
+from fleetd.core.routebook import take_probes
 from fleetd.core.steering import ReportRoute, StrikeRoute, not_eligible, stale
 from fleetd.engine.route_ring import VANISHED, Kept, RouteRing, RouterOptions
 from fleetd.engine.timers import Timers
@@ -127,7 +128,7 @@ class Router:
                 kept.requirements,
                 now,
                 own=kept.counted and kept.instance == plan.selected,
-                mine=[key for key, _ in kept.tokens],
+                mine=kept.tokens,
             )
             fresh = 0 <= now - plan.made_at <= book.rules.plan_max_age
             forced = kept.forced and pinned == plan.selected and self._instance(pinned) is not None
@@ -183,7 +184,7 @@ class Router:
             kept.requirements,
             now,
             own=kept.counted and kept.instance == instance_id,
-            mine=[key for key, _ in kept.tokens],
+            mine=kept.tokens,
         )
         if refused is not None and (not force or refused.eliminated_by == "known"):
             raise not_eligible(instance_id, routed.words(refused), refused.eliminated_by)
@@ -229,7 +230,7 @@ class Router:
             pin=_pinned(kept, self._engine.clock.wall()),
             source=_source(kept),
             epochs=kept.epochs if at == kept.instance else None,
-            mine=[key for key, _ in kept.tokens],
+            mine=kept.tokens,
             counted=kept.counted and at == kept.instance,
         )
         answers: list[Advice] = []
@@ -305,7 +306,7 @@ class Router:
             kept.requirements,
             now,
             own=kept.instance if kept.counted else "",
-            mine=[key for key, _ in kept.tokens],
+            mine=kept.tokens,
             plan_id=kept.plan.plan_id,
             task_id=kept.plan.task_id,
             version=kept.plan.version + 1,

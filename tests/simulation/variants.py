@@ -12,8 +12,9 @@ from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger
 from fleetd.core.limits import Gate, Gates
 from fleetd.core.load import Load
+from fleetd.core.outlook import Token
 from fleetd.core.route import RoutePlan, TaskRoute
-from fleetd.core.routebook import RouteBook, Token
+from fleetd.core.routebook import RouteBook
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Order, Task
 from fleetd.core.words import Ack, Result, Say, Word, _ack, _act

@@ -800,6 +800,22 @@ async def test_a_probe_that_has_ended_is_not_taken_along(fleet):
     assert await fleet.status(second.id) is Status.BLOCKED
 
 
+async def test_a_run_whose_probe_has_ended_is_not_moved_beside_the_probe_of_another(fleet):
+    """F3b: it took longer than the lease of its probe; another caller tries the provider now."""
+    long = {"timeout": 100_000}
+    await register(fleet, instance("a:x", priority=1, **long), instance("a:y", priority=2, **long))
+    await fleet.do(ForceBreaker(BreakerKind.PROVIDER, "a", "down", 1_000))
+    await fleet.pass_time(1_000)
+    task = await submit(fleet)
+    await (await fleet.agent()).start()
+    assert load(fleet) == {"a:x": 1}
+    await register(fleet, instance("b:z", priority=3))
+    await fleet.pass_time(60_000)
+    assert fleet.engine.router.route(ANY, "other").plan.selected.startswith("a:")
+    steered = await fleet.do(RerouteTask(task.id, Failure("", "INSTANCE_NOT_READY")))
+    assert (steered.event, steered.instance.id) == (E.TASK_REROUTED, "b:z")
+
+
 async def test_an_instance_that_was_removed_is_nobodys_even_by_force(fleet):
     """R6, R8: a pin by force overrules the filters of an instance that is there."""
     await register(fleet, "a:x", instance("b:y", enabled=False))

@@ -202,6 +202,22 @@ async def test_a_probe_that_nobody_reports_is_free_again(fleet):
     assert ask(fleet, "third").plan.selected == "a:x"
 
 
+async def test_a_route_whose_probe_has_ended_is_not_moved_beside_the_probe_of_another(fleet):
+    """F3b."""
+    long = {"timeout": 100_000}
+    await register(fleet, instance("a:x", priority=1, **long), instance("a:y", priority=2, **long))
+    await fleet.do(ForceBreaker(BreakerKind.PROVIDER, "a", "down", 1_000))
+    await fleet.pass_time(1_000)
+    assert ask(fleet, "first").plan.selected == "a:x"
+    await register(fleet, instance("b:z", priority=3))
+    await fleet.pass_time(60_000)
+    assert ask(fleet, "other").plan.selected.startswith("a:")
+    routed = await fleet.run(
+        fleet.engine.router.reroute(kept(fleet, "first"), Failure("", "INSTANCE_NOT_READY"))
+    )
+    assert routed.plan.selected == "b:z"
+
+
 async def test_a_route_that_nobody_reports_is_over_after_a_while(fleet):
     """R4: two timeouts of its instance; a blocked task gets the place."""
     await register(fleet, instance("a:x", max_inflight=1, timeout=30_000))
