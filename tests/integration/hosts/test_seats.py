@@ -25,6 +25,7 @@ from fleetd.core.registration import PutInstances, SetState
 from fleetd.core.route import Requirements
 from fleetd.core.task import Ending, Mode, ModeSource, Status
 from fleetd.core.words import Word, WordKind
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.errors import WrongState
 from fleetd.hosts.local import LocalRunner
 from fleetd.hosts.runner import Problem, Unreachable
@@ -199,6 +200,18 @@ print(json.dumps({"result": [os.environ["FLEETD_CHECKPOINT"], os.environ["FLEETD
     assert json.loads(run.output.data) == ["after two", "one two"]
     saved = await fleet.events(task.id, EventType.TASK_CHECKPOINTED)
     assert [each["step_id"] for each in saved] == ["one", "two"]
+
+
+async def test_a_command_that_says_much_leaves_room_for_others_in_the_queue(fleet):
+    """M5, S7: it waits until what it said was taken"""
+    fleet.engine.options = EngineOptions(queue_limit=1_000)
+    script = "for n in range(20_000): print('{\"progress\": %d}' % (n % 100))"
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    ending = asyncio.create_task(fleet.ended((await fleet.submit()).id))
+    while not ending.done():
+        await fleet.submit(capabilities=("nobody",))
+    ended, run = await ending
+    assert (ended.status, run.lease_epoch) == (Status.COMPLETED, 1)
 
 
 async def test_more_steps_than_a_variable_holds_do_not_fail_the_next_attempt(fleet):
