@@ -202,6 +202,18 @@ print(json.dumps({"result": [os.environ["FLEETD_CHECKPOINT"], os.environ["FLEETD
     assert [each["step_id"] for each in saved] == ["one", "two"]
 
 
+async def test_a_step_that_is_no_text_stops_nobody_else_on_the_host(fleet):
+    """M5: a word that could not be stored would be said again and again, and none behind it would be heard"""
+    script = r"""
+print(r'{"checkpoint": "half", "step_id": "\ud800"}')
+print(r'{"progress": 50, "message": "\ud800"}')
+print(r'{"event": ["\ud800"]}')
+"""
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    ended = [(await fleet.ended((await fleet.submit()).id))[0] for _ in range(2)]
+    assert [(task.status, task.attempt) for task in ended] == 2 * [(Status.COMPLETED, 1)]
+
+
 async def test_a_command_that_says_much_leaves_room_for_others_in_the_queue(fleet):
     """M5, S7: it waits until what it said was taken"""
     fleet.engine.options = EngineOptions(queue_limit=1_000)
