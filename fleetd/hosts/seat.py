@@ -274,8 +274,9 @@ class HostSeat:
             return
         if order.kind == Order.DROP:
             self._drop(run)
-        elif run.order is Order.NONE:
-            run.order = Order(order.kind)
+        else:
+            if run.order is Order.NONE:
+                run.order = Order(order.kind)
             self._kill(run)
 
     def _heard(self, answers: Acks) -> None:
@@ -296,7 +297,8 @@ class HostSeat:
         self._kill(run)
 
     def _kill(self, run: _Run) -> None:
-        if run.command is not None and run.ending is None:
+        # Once more when the host could not be asked: an order is repeated.
+        if run.command is not None and (run.ending is None or run.ending.done()):
             run.ending = asyncio.create_task(self._end(run), name=f"end of {run.offer.task.id}")
 
     async def _end(self, run: _Run) -> None:

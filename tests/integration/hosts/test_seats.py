@@ -29,7 +29,7 @@ from fleetd.engine.engine_options import EngineOptions
 from fleetd.errors import WrongState
 from fleetd.hosts.local import LocalRunner
 from fleetd.hosts.runner import Problem, Unreachable
-from tests.integration.hosts.fleet import OPTIONS, HostFleet, command, local
+from tests.integration.hosts.fleet import OPTIONS, RULES, HostFleet, command, local
 from tests.integration.hosts.place import ALONE, LIMIT, is_alive, until
 
 HOSTILE = b"'\"`touch pwned`$(touch pwned);touch pwned|touch pwned&&touch pwned\n\\n%s\t*~ --help\r\n$HOME ${PATH}\xff\xfe"
@@ -267,6 +267,32 @@ async def test_a_cancel_ends_the_whole_group_and_then_the_task(fleet):
     ended, run = await fleet.ended(task.id)
     assert not any(is_alive(pid) for pid in processes)
     assert (ended.status, run.ending) == (Status.CANCELLED, Ending.STOPPED)
+
+
+async def test_a_run_that_could_not_be_ended_is_ended_when_it_is_asked_for_again(tmp_path):
+    """T7, M5: else it would run beside the next run of its task"""
+    asked: list[int] = []
+
+    class Deaf(LocalRunner):
+        async def end(self, task_id, lease_epoch, grace):
+            asked.append(lease_epoch)
+            if len(asked) == 1:
+                raise Unreachable(Problem.REFUSED, "it takes no more sessions")
+            await super().end(task_id, lease_epoch, grace)
+
+    class Fleet(HostFleet):
+        def make_runner(self, host: Host):
+            return Deaf(markers=self.folder / "markers", environ=os.environ, clock=self.clock)
+
+    fleet = await Fleet(tmp_path, replace(RULES, stop_grace=500)).open()
+    await fleet.hosts(local("here", python(HANGS)))
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    await fleet.engine.execute(Cancel((task.id,)))
+    await gone(processes)
+    ended, _ = await fleet.ended(task.id)
+    await fleet.close()
+    assert ended.status is Status.CANCELLED
 
 
 @pytest.mark.parametrize("limits", [({}, 500), ({"timeout": 500}, 0)], ids=["of the task", "of the agent"])
