@@ -63,6 +63,7 @@ class HostManager:
         self._make_runner = make_runner
         self._log = log
         self._stations: dict[str, _Station] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Follow the hosts of the engine; at the end hand back what runs."""
@@ -73,8 +74,10 @@ class HostManager:
                 await self._reconcile()
                 await changed.wait()
         finally:
-            await asyncio.gather(*[self._close(station) for station in self._stations.values()])
-            self._stations.clear()
+            for host_id in tuple(self._stations):
+                self._leave(host_id)
+            # Those too that were being closed: to end that in the middle would leave their commands alone.
+            await asyncio.gather(*self._closing)
 
     async def _reconcile(self) -> None:
         wanted = {host_id: row for host_id, row in self._engine.hosts.present.items() if _may_work(row)}
@@ -84,7 +87,9 @@ class HostManager:
             if host_id not in wanted or wanted[host_id].host != station.host
         ]
         # Together: each may take twice the grace until its last command is gone.
-        await asyncio.gather(*[self._close(self._stations.pop(host_id)) for host_id in left])
+        closing = [self._leave(host_id) for host_id in left]
+        if closing:
+            await asyncio.wait(closing)
         for host_id, row in wanted.items():
             known = self._stations.get(host_id)
             if known is None:
@@ -123,6 +128,12 @@ class HostManager:
             station.tasks.append(asyncio.create_task(seat.run(), name=name))
         station.tasks.append(asyncio.create_task(self._check(station), name=f"checks of {host.id}"))
         return station
+
+    def _leave(self, host_id: str) -> asyncio.Task[None]:
+        closing = asyncio.create_task(self._close(self._stations.pop(host_id)), name=f"end of {host_id}")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return closing
 
     async def _close(self, station: _Station) -> None:
         for task in station.tasks:

@@ -550,6 +550,20 @@ async def test_a_daemon_that_stops_hands_back_what_runs_unburnt(tmp_path):
     assert (ended.status, ended.attempt, ended.losses) == (Status.COMPLETED, 1, 0)
 
 
+async def test_a_daemon_that_stops_while_a_host_is_taken_away_leaves_nothing_running(tmp_path):
+    """M5, T5: what was being ended is still ended, and handed back"""
+    fleet = await HostFleet(tmp_path).open()
+    await fleet.hosts(local("here", python(HANGS)))
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    await fleet.engine.execute(RemoveHost("here"))
+    await until(lambda: not fleet.engine.slot_book.seat(SEAT).ceiling)
+    await fleet.leave()
+    assert not any(is_alive(pid) for pid in processes)
+    assert await fleet.status(task.id) is Status.PENDING
+    await fleet.close()
+
+
 async def test_a_drain_lets_what_runs_end(fleet, tmp_path):
     """D2: and gives nothing new"""
     script = "import sys\nprint('ready', flush=True)\nopen(sys.argv[1]).read()"
