@@ -13,7 +13,7 @@ from fleetd.core.hostbook import HostRow, host_of, seat_name
 from fleetd.core.hosting import NoteHost
 from fleetd.engine.engine import Engine, Log
 from fleetd.errors import FleetError
-from fleetd.hosts.runner import Check, Runner
+from fleetd.hosts.runner import Check, Problem, Runner
 from fleetd.hosts.seat import HostSeat
 
 
@@ -145,13 +145,20 @@ class HostManager:
         """Check a host now, then again and again; at once after a failure."""
         while True:
             station.wake.clear()
-            await self._take(station, await station.runner.check())
+            await self._take(station, await self._ask(station))
             if station.failures and station.failures < self._options.failures:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.check_every / 1_000):
                     await station.wake.wait()
             await asyncio.sleep(self._options.held_off(station.misses) / 1_000)
+
+    async def _ask(self, station: _Station) -> Check:
+        try:
+            return await station.runner.check()
+        except Exception as error:  # noqa: BLE001 - else nobody would look at the host again, nor say so
+            self._log.error("host_check_broke", host=station.host.id, exc_info=error)
+            return Check(ok=False, problem=Problem.UNUSABLE, detail="the check broke in the daemon")
 
     async def _take(self, station: _Station, check: Check) -> None:
         if check.ok:

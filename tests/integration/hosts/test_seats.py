@@ -450,6 +450,28 @@ async def test_a_host_that_passes_its_checks_and_starts_nothing_is_tried_ever_mo
     assert all(wait >= least for wait, least in zip(waits[1:4], (100, 200, 400), strict=True))
 
 
+async def test_a_check_that_breaks_is_one_that_failed(tmp_path):
+    """M5: the host is OFFLINE until another goes well, and not forgotten"""
+    broken = [False, True, True, False]
+
+    class Fragile(LocalRunner):
+        async def check(self):
+            if broken and broken.pop(0):
+                raise ValueError("nobody thought of this")
+            return await super().check()
+
+    class Fleet(HostFleet):
+        def make_runner(self, host: Host):
+            return Fragile(markers=self.folder / "markers", environ=os.environ, clock=self.clock)
+
+    fleet = await Fleet(tmp_path, options=replace(OPTIONS, check_every=100)).open()
+    await fleet.hosts(local("here", python("print('done')")))
+    await fleet.until(lambda: fleet.state("here") is HostState.OFFLINE)
+    await fleet.until(lambda: fleet.state("here") is HostState.ONLINE)
+    await fleet.close()
+    assert [event for event, _ in fleet.log.errors] == 2 * ["host_check_broke"]
+
+
 async def test_a_host_that_never_answered_is_given_nothing(tmp_path):
     """M5, M2: neither before the first check nor after"""
     fleet = await HostFleet(tmp_path).open()
