@@ -232,6 +232,9 @@ class TakeIssue:
         if not issue.capabilities:
             if task.status is Status.RUNNING:
                 return Outcome(task.id, "the task runs and goes on, though no agent label is left")
+            if task.status is Status.ASSIGNED and task.order is Order.NONE:
+                # Nobody began: handed back it ends now, and for the reason that lets a label bring it back.
+                runs.release(ledger, task, UNLABELLED, tell=True)
             return self._cancel(ledger, task, UNLABELLED)
         spec = ledger.specs[task.seq]
         same = task.priority is issue.priority and set(spec.required_capabilities) == set(issue.capabilities)
