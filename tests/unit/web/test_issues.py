@@ -217,8 +217,20 @@ async def test_an_old_body_under_a_new_name_brings_no_task_back(wire):
     second = (await wire.deliver("issues_reopened")).json()["task_id"]
     await wire.deliver("issues_closed", payload={"issue": {"updated_at": "2026-05-12T21:00:00Z"}})
     again = await wire.deliver("issues_reopened", delivery="under a new name")
-    assert again.json() == {"task_id": second, "ignored": "taken before"}
+    assert again.json() == {"task_id": second}
     assert len(await wire.tasks()) == 2
+
+
+async def test_an_old_body_under_a_new_name_changes_nothing(wire):
+    """M6: the newer task of an issue that was closed once is not cancelled, and a pull request is noted once."""
+    await opened(wire)
+    closed = await wire.deliver("issues_closed")
+    second = (await wire.deliver("issues_reopened")).json()["task_id"]
+    first = await wire.deliver("pull_request_opened")
+    before = await wire.port("GetTask", task_id=second)
+    assert (await wire.deliver("issues_closed", delivery="under a new name")).json() == closed.json()
+    assert (await wire.deliver("pull_request_opened", delivery="another")).json() == first.json()
+    assert await wire.port("GetTask", task_id=second) == before
 
 
 async def test_repeats_that_arrive_together_are_all_known(wire):
