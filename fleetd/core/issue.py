@@ -7,7 +7,7 @@ An issue with labels `agent:*` is a task; its name is `forgejo:<owner>/<repo>#<n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,7 +141,7 @@ class TakeIssue:
             task_ids=(self.newest,) if self.newest else (),
             idempotency=((org, self._key),),
             external_refs=((org, place.ref(self.issue.number)),),
-            deliveries=((place.source, self.delivery),),
+            deliveries=_names(place, self.delivery, self.digest),
         )
 
     def more(self, ledger: Ledger) -> Keys | None:
@@ -151,13 +151,9 @@ class TakeIssue:
         return Keys(specs=ids) if ids else None
 
     def apply(self, ledger: Ledger) -> Outcome:
-        place = self.issue.place
-        before = ledger.deliveries.get((place.source, self.delivery))
-        if before is not None:
-            return Outcome(before.task_id, before.ignored)
-        outcome = self._decide(ledger)
-        ledger.deliver(Delivered(place.source, self.delivery, *outcome, ledger.now))
-        return outcome
+        return _once(
+            ledger, _names(self.issue.place, self.delivery, self.digest), lambda: self._decide(ledger)
+        )
 
     @property
     def _key(self) -> str:
@@ -232,6 +228,9 @@ class TakeIssue:
         if not issue.capabilities:
             if task.status is Status.RUNNING:
                 return Outcome(task.id, "the task runs and goes on, though no agent label is left")
+            if task.status is Status.ASSIGNED and task.order is Order.NONE:
+                # Nobody began: handed back it ends now, and for the reason that lets a label bring it back.
+                runs.release(ledger, task, UNLABELLED, tell=True)
             return self._cancel(ledger, task, UNLABELLED)
         spec = ledger.specs[task.seq]
         same = task.priority is issue.priority and set(spec.required_capabilities) == set(issue.capabilities)
@@ -272,28 +271,27 @@ class TakePull:
     pull: Pull
     rules: IssueRules
     delivery: str
+    digest: str
     newest: tuple[str, ...] = ()
 
     def keys(self) -> Keys:
-        return Keys(task_ids=self.newest, deliveries=((self.pull.place.source, self.delivery),))
+        names = _names(self.pull.place, self.delivery, self.digest)
+        return Keys(task_ids=self.newest, deliveries=names)
 
     def more(self, ledger: Ledger) -> Keys | None:
         return None
 
     def apply(self, ledger: Ledger) -> Outcome:
-        source = self.pull.place.source
-        before = ledger.deliveries.get((source, self.delivery))
-        if before is not None:
-            return Outcome(before.task_id, before.ignored)
+        names = _names(self.pull.place, self.delivery, self.digest)
+        return _once(ledger, names, lambda: self._decide(ledger))
+
+    def _decide(self, ledger: Ledger) -> Outcome:
         tasks = (ledger.task(task_id) for task_id in self.newest)
         task = next((task for task in tasks if task is not None), None)
         if task is None:
-            outcome = Outcome("", "the pull request names no issue that has a task")
-        else:
-            self._note(ledger, task)
-            outcome = Outcome(task.id)
-        ledger.deliver(Delivered(source, self.delivery, *outcome, ledger.now))
-        return outcome
+            return Outcome("", "the pull request names no issue that has a task")
+        self._note(ledger, task)
+        return Outcome(task.id)
 
     def _note(self, ledger: Ledger, task: Task) -> None:
         pull = self.pull
@@ -313,6 +311,22 @@ class TakePull:
             runs.complete(ledger, task, None, (), tell=True)
         elif task.status in WAITING:
             Cancel((task.id,), f"pull request #{pull.number} was merged").apply(ledger)
+
+
+def _names(place: Place, delivery: str, digest: str) -> tuple[tuple[str, str], ...]:
+    """Return what a delivery is known by: the forge's id of it, which is not signed and new when somebody sends it again, and the digest of its body."""
+    return tuple((place.source, name) for name in dict.fromkeys((delivery, digest)))
+
+
+def _once(ledger: Ledger, names: tuple[tuple[str, str], ...], decide: Callable[[], Outcome]) -> Outcome:
+    """Decide about a delivery, or return what was decided when it came for the first time."""
+    before = next((ledger.deliveries[name] for name in names if name in ledger.deliveries), None)
+    if before is not None:
+        return Outcome(before.task_id, before.ignored)
+    outcome = decide()
+    for source, name in names:
+        ledger.deliver(Delivered(source, name, *outcome, ledger.now))
+    return outcome
 
 
 def _short(text: str, limit: int) -> str:

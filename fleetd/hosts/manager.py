@@ -13,7 +13,7 @@ from fleetd.core.hostbook import HostRow, host_of, seat_name
 from fleetd.core.hosting import NoteHost
 from fleetd.engine.engine import Engine, Log
 from fleetd.errors import FleetError
-from fleetd.hosts.runner import Check, Runner
+from fleetd.hosts.runner import Check, Problem, Runner
 from fleetd.hosts.seat import HostSeat
 
 
@@ -63,6 +63,7 @@ class HostManager:
         self._make_runner = make_runner
         self._log = log
         self._stations: dict[str, _Station] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Follow the hosts of the engine; at the end hand back what runs."""
@@ -73,8 +74,10 @@ class HostManager:
                 await self._reconcile()
                 await changed.wait()
         finally:
-            await asyncio.gather(*[self._close(station) for station in self._stations.values()])
-            self._stations.clear()
+            for host_id in tuple(self._stations):
+                self._leave(host_id)
+            # Those too that were being closed: to end that in the middle would leave their commands alone.
+            await asyncio.gather(*self._closing)
 
     async def _reconcile(self) -> None:
         wanted = {host_id: row for host_id, row in self._engine.hosts.present.items() if _may_work(row)}
@@ -84,7 +87,9 @@ class HostManager:
             if host_id not in wanted or wanted[host_id].host != station.host
         ]
         # Together: each may take twice the grace until its last command is gone.
-        await asyncio.gather(*[self._close(self._stations.pop(host_id)) for host_id in left])
+        closing = [self._leave(host_id) for host_id in left]
+        if closing:
+            await asyncio.wait(closing)
         for host_id, row in wanted.items():
             known = self._stations.get(host_id)
             if known is None:
@@ -124,6 +129,12 @@ class HostManager:
         station.tasks.append(asyncio.create_task(self._check(station), name=f"checks of {host.id}"))
         return station
 
+    def _leave(self, host_id: str) -> asyncio.Task[None]:
+        closing = asyncio.create_task(self._close(self._stations.pop(host_id)), name=f"end of {host_id}")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        return closing
+
     async def _close(self, station: _Station) -> None:
         for task in station.tasks:
             task.cancel()
@@ -134,13 +145,20 @@ class HostManager:
         """Check a host now, then again and again; at once after a failure."""
         while True:
             station.wake.clear()
-            await self._take(station, await station.runner.check())
+            await self._take(station, await self._ask(station))
             if station.failures and station.failures < self._options.failures:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._options.check_every / 1_000):
                     await station.wake.wait()
             await asyncio.sleep(self._options.held_off(station.misses) / 1_000)
+
+    async def _ask(self, station: _Station) -> Check:
+        try:
+            return await station.runner.check()
+        except Exception as error:  # noqa: BLE001 - else nobody would look at the host again, nor say so
+            self._log.error("host_check_broke", host=station.host.id, exc_info=error)
+            return Check(ok=False, problem=Problem.UNUSABLE, detail="the check broke in the daemon")
 
     async def _take(self, station: _Station, check: Check) -> None:
         if check.ok:

@@ -225,11 +225,16 @@ def _said(found: Mapping[str, object]) -> Said:
     progress, message, step_id = found.get("progress"), found.get("message"), found.get("step_id", "")
     return Said(
         progress=float(min(max(progress, 0), 100)) if isinstance(progress, int | float) else None,
-        message=message if isinstance(message, str) else None,
+        message=_whole(message) if isinstance(message, str) else None,
         checkpoint=_data(found["checkpoint"]) if "checkpoint" in found else None,
-        step_id=str(step_id),
-        event=json.dumps(found["event"], ensure_ascii=False) if "event" in found else None,
+        step_id=_whole(str(step_id)),
+        event=_whole(json.dumps(found["event"], ensure_ascii=False)) if "event" in found else None,
     )
+
+
+def _whole(text: str) -> str:
+    """Return a text that can be stored: half of a surrogate pair, which JSON can escape, is replaced."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _data(value: object) -> bytes:

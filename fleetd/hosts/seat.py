@@ -32,6 +32,8 @@ LOST_AGAIN = 1_000
 """Milliseconds before a session that was ended is opened again, where nothing else is said."""
 UNHEARD = 1_000
 """Words without an answer that are kept; then commands that say more wait."""
+TELLING = 100
+"""Words about progress without an answer; then commands that say more wait, too: the queue of the engine is for all."""
 
 TEXT = "text/plain; charset=utf-8"
 STOPS = (Order.CANCEL, Order.TIMEOUT, Order.RELEASE)
@@ -90,6 +92,8 @@ class HostSeat:
         self._there = asyncio.Event()
         # Words by report id until they are answered: a session that ended under them takes them to the next one.
         self._unheard: dict[int, Word] = {}
+        # Report ids of words about progress that this session has not answered yet; nobody says them again.
+        self._telling: set[int] = set()
         self._reports = itertools.count(1)
         self._room = asyncio.Event()
 
@@ -134,6 +138,8 @@ class HostSeat:
         # Kept when this is cancelled: what runs is handed back in it.
         wait = await self._serve(session)
         self._session = None
+        self._telling.clear()
+        self._room.set()
         return wait
 
     async def _serve(self, session: Session) -> int:
@@ -213,7 +219,7 @@ class HostSeat:
             said = reader.feed(line)
             if said is not None:
                 self._pass_on(run, said)
-                while len(self._unheard) >= UNHEARD:
+                while len(self._unheard) >= UNHEARD or len(self._telling) >= TELLING:
                     self._room.clear()
                     await self._room.wait()
             elif clock.now() - said_at >= SAID_EVERY:
@@ -252,6 +258,8 @@ class HostSeat:
         if kind is not WordKind.PROGRESS:
             self._unheard[report_id] = word
         if self._session is not None:
+            if kind is WordKind.PROGRESS:
+                self._telling.add(report_id)
             self._engine.sessions.post_words(self._session, (word,))
 
     # orders
@@ -266,13 +274,15 @@ class HostSeat:
             return
         if order.kind == Order.DROP:
             self._drop(run)
-        elif run.order is Order.NONE:
-            run.order = Order(order.kind)
+        else:
+            if run.order is Order.NONE:
+                run.order = Order(order.kind)
             self._kill(run)
 
     def _heard(self, answers: Acks) -> None:
         for ack in answers.acks:
             self._unheard.pop(ack.report_id, None)
+            self._telling.discard(ack.report_id)
             run = self._runs.get(ack.task_id)
             if (
                 ack.result is Result.LEASE_LOST
@@ -287,7 +297,8 @@ class HostSeat:
         self._kill(run)
 
     def _kill(self, run: _Run) -> None:
-        if run.command is not None and run.ending is None:
+        # Once more when the host could not be asked: an order is repeated.
+        if run.command is not None and (run.ending is None or run.ending.done()):
             run.ending = asyncio.create_task(self._end(run), name=f"end of {run.offer.task.id}")
 
     async def _end(self, run: _Run) -> None:

@@ -261,7 +261,10 @@ class SshRunner:
         except ConnectionRefusedError:
             text = f"connection refused on port {self._host.port}"
             raise Unreachable(Problem.REFUSED, f"{self._where}: {text}") from None
-        except (asyncssh.Error, OSError, UnicodeError) as error:  # UnicodeError: no name of a host looks so
+        except asyncssh.KeyImportError as error:
+            text = f"a key of ~/.ssh cannot be used: {error}; mend it, or name another as key_file"
+            raise Unreachable(Problem.AUTH, f"{self._where}: {text}") from None
+        except (asyncssh.Error, OSError, ValueError) as error:  # ValueError: of a name that is none
             text = f"no connection: {str(error) or type(error).__name__}"
             raise Unreachable(Problem.UNUSABLE, f"{self._where}: {text}") from None
         link = _Link(connection, self._links)

@@ -79,7 +79,7 @@ class Issues:
         digest = hashlib.sha256(body).hexdigest()[:40]
         delivery = deliveries.id_of(headers, digest)
         if isinstance(happened, Pull):
-            return _answer(await self._pull(happened, delivery, options.rules))
+            return _answer(await self._pull(happened, delivery, digest, options.rules))
         return _answer(await self._issue(happened, delivery, digest, options))
 
     async def _issue(self, issue: Issue, delivery: str, digest: str, options: IssueOptions) -> Outcome:
@@ -101,11 +101,11 @@ class Issues:
                 watch.close()
         return outcome
 
-    async def _pull(self, pull: Pull, delivery: str, rules: IssueRules) -> Outcome:
+    async def _pull(self, pull: Pull, delivery: str, digest: str, rules: IssueRules) -> Outcome:
         place = pull.place
         newest = [await self._newest(place.org(rules), place.ref(number)) for number in pull.issues]
         outcome: Outcome = await self._engine.execute(
-            TakePull(pull, rules, delivery, tuple(filter(None, newest)))
+            TakePull(pull, rules, delivery, digest, tuple(filter(None, newest)))
         )
         return outcome
 

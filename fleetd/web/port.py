@@ -179,7 +179,11 @@ def wrong_type(right: str = JSON) -> Refused:
 def same_site(request: Request) -> None:
     """Refuse what a page of another site has a browser send: nothing else proves who calls a port of this machine. Raises Refused."""
     origin = request.headers.get("origin", "")
-    if origin and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+    try:
+        place = urlsplit(origin).netloc.lower()
+    except ValueError:
+        place = ""
+    if origin and place != request.headers.get("host", "").lower():
         raise Refused(403, Code.PERMISSION_DENIED, "OTHER_ORIGIN", "pages of other sites may not call")
 
 

@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fleetd.engine.engine import Log
 from fleetd.listening import BindError, clear, keep_private, unix_path
 from fleetd.web.port import Port
 
 BACKLOG = 1_024
-IDLE = 75
-"""Seconds that an idle connection is kept: longer than the usual pause of a client or proxy."""
 LAST_MOMENT = 5
 """Seconds that calls get to end after they were told to."""
 HEADERS = 64 << 10
@@ -27,10 +27,14 @@ HEADERS = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """`listen` is host:port or unix:path; `connections` at once, beyond which callers get 503."""
+    """
+    `listen` is host:port or unix:path; `connections` at once, beyond which callers get 503; `idle` seconds that a connection is kept for its next request:
+    longer than the usual pause of a client or proxy.
+    """
 
     listen: str
     connections: int = 1_000
+    idle: int = 75
 
 
 class WebServer:
@@ -43,7 +47,7 @@ class WebServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -51,7 +55,7 @@ class WebServer:
                 server_header=False,
                 proxy_headers=False,
                 limit_concurrency=options.connections,
-                timeout_keep_alive=IDLE,
+                timeout_keep_alive=options.idle,
                 timeout_graceful_shutdown=LAST_MOMENT,
                 h11_max_incomplete_event_size=HEADERS,
             )
@@ -84,6 +88,34 @@ class WebServer:
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
             self._log.error("web_failed", exc_info=task.exception())
+
+
+class _Connection(H11Protocol):
+    """A connection that ends when its next request is late: uvicorn itself waits for ever for the first one, and for the rest of what has begun."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
+
+    def _wait(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        self._late = self.loop.call_later(self.timeout_keep_alive, self._end)
+
+    def _end(self) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.DONE):
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

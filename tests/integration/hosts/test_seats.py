@@ -25,10 +25,11 @@ from fleetd.core.registration import PutInstances, SetState
 from fleetd.core.route import Requirements
 from fleetd.core.task import Ending, Mode, ModeSource, Status
 from fleetd.core.words import Word, WordKind
+from fleetd.engine.engine_options import EngineOptions
 from fleetd.errors import WrongState
 from fleetd.hosts.local import LocalRunner
 from fleetd.hosts.runner import Problem, Unreachable
-from tests.integration.hosts.fleet import OPTIONS, HostFleet, command, local
+from tests.integration.hosts.fleet import OPTIONS, RULES, HostFleet, command, local
 from tests.integration.hosts.place import ALONE, LIMIT, is_alive, until
 
 HOSTILE = b"'\"`touch pwned`$(touch pwned);touch pwned|touch pwned&&touch pwned\n\\n%s\t*~ --help\r\n$HOME ${PATH}\xff\xfe"
@@ -201,6 +202,30 @@ print(json.dumps({"result": [os.environ["FLEETD_CHECKPOINT"], os.environ["FLEETD
     assert [each["step_id"] for each in saved] == ["one", "two"]
 
 
+async def test_a_step_that_is_no_text_stops_nobody_else_on_the_host(fleet):
+    """M5: a word that could not be stored would be said again and again, and none behind it would be heard"""
+    script = r"""
+print(r'{"checkpoint": "half", "step_id": "\ud800"}')
+print(r'{"progress": 50, "message": "\ud800"}')
+print(r'{"event": ["\ud800"]}')
+"""
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    ended = [(await fleet.ended((await fleet.submit()).id))[0] for _ in range(2)]
+    assert [(task.status, task.attempt) for task in ended] == 2 * [(Status.COMPLETED, 1)]
+
+
+async def test_a_command_that_says_much_leaves_room_for_others_in_the_queue(fleet):
+    """M5, S7: it waits until what it said was taken"""
+    fleet.engine.options = EngineOptions(queue_limit=1_000)
+    script = "for n in range(20_000): print('{\"progress\": %d}' % (n % 100))"
+    await fleet.hosts(local("here", python(script, parser="json_lines")))
+    ending = asyncio.create_task(fleet.ended((await fleet.submit()).id))
+    while not ending.done():
+        await fleet.submit(capabilities=("nobody",))
+    ended, run = await ending
+    assert (ended.status, run.lease_epoch) == (Status.COMPLETED, 1)
+
+
 async def test_more_steps_than_a_variable_holds_do_not_fail_the_next_attempt(fleet):
     """T3: the run does without the list"""
     script = """
@@ -242,6 +267,32 @@ async def test_a_cancel_ends_the_whole_group_and_then_the_task(fleet):
     ended, run = await fleet.ended(task.id)
     assert not any(is_alive(pid) for pid in processes)
     assert (ended.status, run.ending) == (Status.CANCELLED, Ending.STOPPED)
+
+
+async def test_a_run_that_could_not_be_ended_is_ended_when_it_is_asked_for_again(tmp_path):
+    """T7, M5: else it would run beside the next run of its task"""
+    asked: list[int] = []
+
+    class Deaf(LocalRunner):
+        async def end(self, task_id, lease_epoch, grace):
+            asked.append(lease_epoch)
+            if len(asked) == 1:
+                raise Unreachable(Problem.REFUSED, "it takes no more sessions")
+            await super().end(task_id, lease_epoch, grace)
+
+    class Fleet(HostFleet):
+        def make_runner(self, host: Host):
+            return Deaf(markers=self.folder / "markers", environ=os.environ, clock=self.clock)
+
+    fleet = await Fleet(tmp_path, replace(RULES, stop_grace=500)).open()
+    await fleet.hosts(local("here", python(HANGS)))
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    await fleet.engine.execute(Cancel((task.id,)))
+    await gone(processes)
+    ended, _ = await fleet.ended(task.id)
+    await fleet.close()
+    assert ended.status is Status.CANCELLED
 
 
 @pytest.mark.parametrize("limits", [({}, 500), ({"timeout": 500}, 0)], ids=["of the task", "of the agent"])
@@ -399,6 +450,28 @@ async def test_a_host_that_passes_its_checks_and_starts_nothing_is_tried_ever_mo
     assert all(wait >= least for wait, least in zip(waits[1:4], (100, 200, 400), strict=True))
 
 
+async def test_a_check_that_breaks_is_one_that_failed(tmp_path):
+    """M5: the host is OFFLINE until another goes well, and not forgotten"""
+    broken = [False, True, True, False]
+
+    class Fragile(LocalRunner):
+        async def check(self):
+            if broken and broken.pop(0):
+                raise ValueError("nobody thought of this")
+            return await super().check()
+
+    class Fleet(HostFleet):
+        def make_runner(self, host: Host):
+            return Fragile(markers=self.folder / "markers", environ=os.environ, clock=self.clock)
+
+    fleet = await Fleet(tmp_path, options=replace(OPTIONS, check_every=100)).open()
+    await fleet.hosts(local("here", python("print('done')")))
+    await fleet.until(lambda: fleet.state("here") is HostState.OFFLINE)
+    await fleet.until(lambda: fleet.state("here") is HostState.ONLINE)
+    await fleet.close()
+    assert [event for event, _ in fleet.log.errors] == 2 * ["host_check_broke"]
+
+
 async def test_a_host_that_never_answered_is_given_nothing(tmp_path):
     """M5, M2: neither before the first check nor after"""
     fleet = await HostFleet(tmp_path).open()
@@ -497,6 +570,20 @@ async def test_a_daemon_that_stops_hands_back_what_runs_unburnt(tmp_path):
     await again.close()
     assert (waiting.attempt, waiting.losses) == (0, 0)
     assert (ended.status, ended.attempt, ended.losses) == (Status.COMPLETED, 1, 0)
+
+
+async def test_a_daemon_that_stops_while_a_host_is_taken_away_leaves_nothing_running(tmp_path):
+    """M5, T5: what was being ended is still ended, and handed back"""
+    fleet = await HostFleet(tmp_path).open()
+    await fleet.hosts(local("here", python(HANGS)))
+    task = await fleet.submit()
+    processes = await pids(fleet, task)
+    await fleet.engine.execute(RemoveHost("here"))
+    await until(lambda: not fleet.engine.slot_book.seat(SEAT).ceiling)
+    await fleet.leave()
+    assert not any(is_alive(pid) for pid in processes)
+    assert await fleet.status(task.id) is Status.PENDING
+    await fleet.close()
 
 
 async def test_a_drain_lets_what_runs_end(fleet, tmp_path):

@@ -164,6 +164,22 @@ async def test_a_name_that_is_nowhere_is_unusable(ssh, tmp_path):
     assert (check.ok, check.problem) == (False, Problem.UNUSABLE)
 
 
+async def test_a_name_that_no_user_has_is_unusable(ssh):
+    """M5"""
+    check = await ssh.another(fields={"user": "\u2028"}).check()
+    assert (check.ok, check.problem) == (False, Problem.UNUSABLE)
+
+
+async def test_a_usual_key_that_cannot_be_used_is_said(ssh, tmp_path, monkeypatch):
+    """M5: where no key file is named"""
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519").write_text("garbage")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check = await ssh.another(fields={"key_file": ""}).check()
+    assert (check.ok, check.problem) == (False, Problem.AUTH)
+    assert "a key of ~/.ssh cannot be used" in check.detail
+
+
 async def test_many_runs_share_one_connection_and_more_than_it_carries_open_another(ssh, way):
     """M5: and what was opened for more is closed when it is empty."""
     commands = [await ssh.runner.start(ssh.alone(1, f"task-{n}")) for n in range(ssh_module.CHANNELS)]

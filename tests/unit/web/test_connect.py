@@ -384,7 +384,8 @@ async def test_while_the_daemon_starts_no_method_is_served(wire):
 
 
 @pytest.mark.parametrize(
-    ("origin", "status"), [("http://evil.example", 403), ("null", 403), ("http://fleet.example:8080", 200)]
+    ("origin", "status"),
+    [("http://evil.example", 403), ("null", 403), ("http://[", 403), ("http://fleet.example:8080", 200)],
 )
 async def test_pages_of_other_sites_may_not_call(wire, origin, status):
     """S6: a browser on the daemon's machine would carry them to its loopback."""

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from fleet.v1 import agent_pb2, event_pb2, task_pb2
+from fleet.v1 import agent_pb2, event_pb2, lease_pb2, task_pb2
 from fleetd.core.issue import UNLABELLED, IssueRules
 from fleetd.core.settings import Rules
 from tests.unit.web.wire import DELIVERIES, bad_fields, reason, signature
@@ -217,8 +217,20 @@ async def test_an_old_body_under_a_new_name_brings_no_task_back(wire):
     second = (await wire.deliver("issues_reopened")).json()["task_id"]
     await wire.deliver("issues_closed", payload={"issue": {"updated_at": "2026-05-12T21:00:00Z"}})
     again = await wire.deliver("issues_reopened", delivery="under a new name")
-    assert again.json() == {"task_id": second, "ignored": "taken before"}
+    assert again.json() == {"task_id": second}
     assert len(await wire.tasks()) == 2
+
+
+async def test_an_old_body_under_a_new_name_changes_nothing(wire):
+    """M6: the newer task of an issue that was closed once is not cancelled, and a pull request is noted once."""
+    await opened(wire)
+    closed = await wire.deliver("issues_closed")
+    second = (await wire.deliver("issues_reopened")).json()["task_id"]
+    first = await wire.deliver("pull_request_opened")
+    before = await wire.port("GetTask", task_id=second)
+    assert (await wire.deliver("issues_closed", delivery="under a new name")).json() == closed.json()
+    assert (await wire.deliver("pull_request_opened", delivery="another")).json() == first.json()
+    assert await wire.port("GetTask", task_id=second) == before
 
 
 async def test_repeats_that_arrive_together_are_all_known(wire):
@@ -301,6 +313,20 @@ async def test_labels_that_come_back_bring_the_task_back(wire):
     await wire.port("CancelTask", task_id=fresh.id, reason="an operator meant it")
     ignored = await wire.deliver("issues_labeled", payload={"issue": {"updated_at": "2026-05-13T00:00:00Z"}})
     assert ignored.json() == {"task_id": fresh.id, "ignored": "the issue had a task, which is CANCELLED"}
+
+
+async def test_a_task_that_was_only_offered_ends_and_comes_back_with_its_label_too(wire):
+    """M6: cancelled while not RUNNING, at once."""
+    task = await opened(wire)
+    lease = await wire.port.claim("worker", capabilities=["code:rust", "review"])
+    await wire.deliver("issues_unlabeled")
+    ended = await again(wire, task)
+    assert (ended.status, ended.error.message) == (S("TASK_STATUS_CANCELLED"), UNLABELLED)
+    ack = await wire.port.report(lease, "worker", start={})
+    assert ack.result == lease_pb2.REPORT_RESULT_LEASE_LOST
+    response = await wire.deliver("issues_labeled")
+    fresh = await wire.port("GetTask", task_id=response.json()["task_id"])
+    assert (fresh.parent_task_id, fresh.status) == (task.id, S("TASK_STATUS_PENDING"))
 
 
 async def test_a_finished_task_is_not_done_again_for_another_label(wire):

@@ -75,3 +75,21 @@ async def test_connections_beyond_the_limit_are_refused(wire):
         assert statuses[1] == 503
     finally:
         await server.stop(0)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"], ids=["nothing", "half a head"]
+)
+async def test_a_connection_on_which_no_request_comes_is_ended(wire, begun):
+    """S7: some hundred of them would keep all others out for ever"""
+    server = WebServer(WebOptions("127.0.0.1:0", idle=1), wire.app, wire.web, wire.log)
+    host, port = (await server.start()).split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(begun)
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+    finally:
+        writer.close()
+        await writer.wait_closed()
+        await server.stop(0)
