@@ -23,7 +23,8 @@ from fleetd.engine.engine import Engine, Log
 
 ENDS = frozenset({EventType.TASK_COMPLETED, EventType.TASK_FAILED, EventType.TASK_DEAD_LETTERED})
 """A task that was cancelled is no news to whoever closed the issue."""
-REF = re.compile(r"(?:forgejo|gitea):([\w.-]+)/([\w.-]+)#([0-9]+)", re.ASCII)
+REF = re.compile(r"(?:forgejo|gitea):(?!\.\.?/)([\w.-]+)/(?!\.\.?#)([\w.-]+)#([0-9]+)", re.ASCII)
+"""Neither part may be `.` or `..`: the URL that is made of them would lead elsewhere."""
 SHOWN = 8_000
 """Characters of an output that are shown."""
 QUEUE = 1_000

@@ -22,6 +22,7 @@ from fleetd.hosts.runner import Ended
 OUTPUT_BYTES = 1024 * 1024
 """Of output that is kept; of the rest only the number of bytes is."""
 MESSAGE_CHARS = 4_096
+STEP_CHARS = 256  # as for all agents
 
 # EX_USAGE, EX_DATAERR, EX_CONFIG of sysexits.h: the task itself is wrong, and another run would find it as wrong.
 FATAL_CODES = {64: "usage error", 65: "data error", 78: "configuration error"}
@@ -216,7 +217,8 @@ def _object(line: bytes) -> dict[str, object] | None:
     # A bool is an int to Python alone.
     if not isinstance(progress, int | float | None) or isinstance(progress, bool):
         return None
-    if not isinstance(message, str | None) or not isinstance(found.get("step_id", ""), str):
+    step_id = found.get("step_id", "")
+    if not isinstance(message, str | None) or not isinstance(step_id, str) or len(step_id) > STEP_CHARS:
         return None
     return found
 

@@ -79,7 +79,8 @@ async def test_a_failed_task_is_told_with_its_error():
 async def test_other_tasks_and_those_that_are_tried_again_are_not_told():
     """M6: nobody reads of an attempt that has a successor, or of a task that was cancelled by closing its issue."""
     async with desk() as at:
-        await at.finish(ref="jira:X-1", complete={})
+        for ref in ("jira:X-1", "forgejo:../parser#1", "forgejo:acme/..#1", "gitea:./parser#1"):
+            await at.finish(ref=ref, complete={})
         await at.finish(fail={"code": "AGENT_ERROR", "message": "once more"})
         cancelled = await at.port.submit(external_ref="forgejo:acme/parser#8")
         await at.port("CancelTask", task_id=cancelled.id)

@@ -77,6 +77,7 @@ def test_the_last_result_line_is_the_result():
         b'{"step_id": "s"}\n',
         b'{"message": 4}\n',
         b'{"checkpoint": "1", "step_id": 4}\n',
+        b'{"checkpoint": "1", "step_id": "%s"}\n' % (b"s" * 257),
         b'{"progress": 4\n',
         b'{"message": "\xff"}\n',
         b'[{"progress": 4}]\n',
