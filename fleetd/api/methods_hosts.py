@@ -10,7 +10,7 @@ from fleetd.api.convert_hosts import STATES, host_in, status_out
 from fleetd.api.limits import Limits
 from fleetd.api.methods_tasks import REASON
 from fleetd.api.pages import fitting, make_token, page_size, read_token
-from fleetd.api.validate import Fields
+from fleetd.api.validate import Fields, check_batch
 from fleetd.core.audit import Audited
 from fleetd.core.host import WORD_CHARS, Host, HostState
 from fleetd.core.hostbook import HostRow, seat_name
@@ -34,10 +34,7 @@ class HostMethods:
         self._limits = limits
 
     async def upsert_hosts(self, request: pb.UpsertHostsRequest, call: Call) -> pb.UpsertHostsResponse:
-        count = len(request.hosts)
-        if not 0 < count <= self._limits.batch:
-            right = f"must have 1 to {self._limits.batch:,} entries, not {count:,}"
-            raise InvalidArgument([("hosts", right)])
+        check_batch("hosts", len(request.hosts), self._limits.batch)
         response = pb.UpsertHostsResponse()
         good: dict[str, Host] = {}
         for message in request.hosts:

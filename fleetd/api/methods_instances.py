@@ -13,7 +13,7 @@ from fleetd.api.convert_instances import STATES, instance_in, status_out
 from fleetd.api.limits import Limits
 from fleetd.api.methods_tasks import REASON
 from fleetd.api.pages import fitting, make_token, page_size, read_token
-from fleetd.api.validate import Fields
+from fleetd.api.validate import Fields, check_batch
 from fleetd.core.audit import Audited
 from fleetd.core.catalogue import Catalogue, failover, parse, providers
 from fleetd.core.definition import ID_CHARS, TAG_CHARS
@@ -46,10 +46,7 @@ class InstanceMethods:
     async def upsert_instances(
         self, request: pb.UpsertInstancesRequest, call: Call
     ) -> pb.UpsertInstancesResponse:
-        count = len(request.instances)
-        if not 0 < count <= self._limits.batch:
-            right = f"must have 1 to {self._limits.batch:,} entries, not {count:,}"
-            raise InvalidArgument([("instances", right)])
+        check_batch("instances", len(request.instances), self._limits.batch)
         response = pb.UpsertInstancesResponse()
         good: dict[str, Instance] = {}
         for message in request.instances:

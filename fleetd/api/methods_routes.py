@@ -23,7 +23,7 @@ from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import DAY, SECOND, Limits
 from fleetd.api.methods_tasks import REASON
-from fleetd.api.validate import WORD, Fields
+from fleetd.api.validate import WORD, Fields, check_batch
 from fleetd.core.audit import Audited, Nothing
 from fleetd.core.definition import ID_CHARS
 from fleetd.core.event import EventType
@@ -79,7 +79,7 @@ class RouteMethods:
         return response
 
     async def route_tasks(self, request: pb.RouteTasksRequest, call: Call) -> pb.RouteTasksResponse:
-        self._check_count(len(request.items))
+        check_batch("items", len(request.items), self._limits.batch)
         response = pb.RouteTasksResponse()
         answers, room = response.items, self._limits.delivery
         for place, item in enumerate(request.items):
@@ -159,7 +159,7 @@ class RouteMethods:
     async def report_outcomes(
         self, request: pb.ReportOutcomesRequest, call: Call
     ) -> pb.ReportOutcomesResponse:
-        self._check_count(len(request.items))
+        check_batch("items", len(request.items), self._limits.batch)
         response = pb.ReportOutcomesResponse()
         # Outcomes of one plan go one after the other: each begins where the one before it left the plan. The others share their commits.
         lines: dict[str | int, list[tuple[pb.ReportOutcomeRequest, pb.ReportOutcomesItem]]] = {}
@@ -332,11 +332,6 @@ class RouteMethods:
     def _by_id(self, plan_id: str) -> Kept | None:
         kept = self._engine.router.find(plan_id)
         return kept if kept is not None and kept.plan.plan_id == plan_id else None
-
-    def _check_count(self, number: int) -> None:
-        if not 0 < number <= self._limits.batch:
-            right = f"must have 1 to {self._limits.batch:,} entries, not {number:,}"
-            raise InvalidArgument([("items", right)])
 
 
 def _one_id(request: Named, fields: Fields) -> str:

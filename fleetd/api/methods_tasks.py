@@ -17,7 +17,7 @@ from fleetd.api.ids import NewId
 from fleetd.api.limits import Limits
 from fleetd.api.pace import GROUP
 from fleetd.api.pages import fitting, make_token, page_size, read_number
-from fleetd.api.validate import Fields
+from fleetd.api.validate import Fields, check_batch
 from fleetd.core.audit import Audited, Nothing
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun
 from fleetd.core.submission import Submission, Submit, Taken
@@ -56,9 +56,7 @@ class TaskMethods:
         return pb.SubmitTaskResponse(task=task, duplicate=answer.duplicate)
 
     async def submit_tasks(self, request: pb.SubmitTasksRequest, call: Call) -> pb.SubmitTasksResponse:
-        if not 0 < len(request.tasks) <= self._limits.batch:
-            right = f"must have 1 to {self._limits.batch:,} entries, not {len(request.tasks):,}"
-            raise InvalidArgument([("tasks", right)])
+        check_batch("tasks", len(request.tasks), self._limits.batch)
         refused: dict[int, FleetError] = {}
         taken: list[Submission] = []
         for place, message in enumerate(request.tasks):

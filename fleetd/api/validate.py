@@ -132,3 +132,9 @@ class Fields:
         if value and not TRACEPARENT.fullmatch(value):
             self.refuse(path, "must be a W3C traceparent such as 00-<32 hex digits>-<16 hex digits>-01")
         return value
+
+
+def check_batch(path: str, number: int, most: int) -> None:
+    """Refuse a batch that is empty or too long: InvalidArgument."""
+    if not 0 < number <= most:
+        raise InvalidArgument([(path, f"must have 1 to {most:,} entries, not {number:,}")])

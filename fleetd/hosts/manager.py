@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fleetd.core.attendance import Unregister
+from fleetd.core.failover import backoff
 from fleetd.core.host import Host, HostState
 from fleetd.core.hostbook import HostRow, host_of, seat_name
 from fleetd.core.hosting import NoteHost
+from fleetd.core.task import RetryPolicy
 from fleetd.engine.engine import Engine, Log
 from fleetd.errors import FleetError
 from fleetd.hosts.runner import Check, Problem, Runner
@@ -33,8 +35,8 @@ class HostOptions:
 
     def held_off(self, misses: int) -> int:
         """Return the wait before the next check, ms, after so many times in a row in which nothing could be started."""
-        # The exponent has an end: nobody needs a number of a thousand digits.
-        return min(self.check_every, self.hold_off << min(misses - 2, 20)) if misses > 1 else 0
+        policy = RetryPolicy(self.hold_off, 2.0, self.check_every, jitter=0.0)
+        return backoff(policy, misses - 1, 0.0) if misses > 1 else 0
 
 
 @dataclass(slots=True)

@@ -18,7 +18,9 @@ from signal import Signals
 import asyncssh
 
 from fleetd.clock import Clock
+from fleetd.core.failover import backoff
 from fleetd.core.host import Host
+from fleetd.core.task import RetryPolicy
 from fleetd.errors import FleetError
 from fleetd.hosts import wrapper
 from fleetd.hosts.runner import Check, NotStarted, Problem, RunSpec, Unreachable, check_identity, checked
@@ -28,9 +30,8 @@ CHANNELS = 8
 """Sessions on one connection: OpenSSH allows 10 where nobody has changed MaxSessions."""
 KEEPALIVE_SECONDS, KEEPALIVES = 15, 3
 """A connection that answers none of so many questions is lost."""
-BACKOFF, MOST_BACKOFF = 1_000, 60_000
-"""From one failed connection to the next try, doubled each time, ms."""
-JITTER = 0.2
+RETRY = RetryPolicy(initial_backoff=1_000, multiplier=2.0, max_backoff=60_000, jitter=0.2)
+"""From one failed connection to the next try."""
 MARKERS = ".fleetd/runs"
 """Below the home directory on the host."""
 
@@ -217,9 +218,8 @@ class SshRunner:
             try:
                 link = await self._connect()
             except Unreachable as error:
-                wait = min(BACKOFF << min(self._failures, 6), MOST_BACKOFF)
-                wait = round(wait * (1 + JITTER * (2 * self._random.random() - 1)))
                 self._failures += 1
+                wait = backoff(RETRY, self._failures, self._random.random())
                 self._try_at = self._clock.now() + wait
                 self._failure = error
                 error.retry_after = wait

@@ -13,6 +13,7 @@ from fleetd.core.host import Host
 from fleetd.hosts.local import LocalRunner
 from fleetd.hosts.runner import Runner
 from fleetd.hosts.ssh import SshRunner
+from tests.integration.hosts.fleet import HostFleet
 from tests.integration.hosts.place import Place
 from tests.integration.hosts.sshd import Sshd, Way
 
@@ -76,3 +77,11 @@ async def here(tmp_path: Path) -> AsyncIterator[Place]:
 def place(request: pytest.FixtureRequest) -> Place:
     """Both, one after the other: what holds for one holds for the other."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[HostFleet]:
+    fleet = await HostFleet(tmp_path).open()
+    yield fleet
+    await fleet.close()
+    assert not fleet.log.errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,11 +23,24 @@ from fleetd.hosts.local import LocalRunner
 from fleetd.hosts.manager import HostManager, HostOptions
 from fleetd.hosts.runner import Runner
 from fleetd.store.sqlite import SqliteStore
+from tests.integration.hosts.place import is_alive, until
 
 LIMIT = 30.0
 """Seconds for what should happen at once: a limit, not a wait."""
 OPTIONS = HostOptions(grace=1_000)
 RULES = Rules(retry=RetryPolicy(initial_backoff=10, jitter=0.0))
+
+SEAT = "host:here/shell"
+
+# Its first lease waits for its end, with a child of its own that does not care; later ones end well.
+HANGS = """
+import os, subprocess, sys, time
+if os.environ["FLEETD_LEASE_EPOCH"] == "1":
+    child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(1000)"])
+    print(os.getpid(), child.pid, flush=True)
+    time.sleep(1_000)
+print("done")
+"""
 
 
 class QuietLog:
@@ -180,3 +194,28 @@ class HostFleet:
                         self.engine.sessions.post_words(session, (word,))
 
         return asyncio.create_task(serve())
+
+
+def python(script: str, *arguments: str, **parts):
+    return command(sys.executable, "-c", script, *arguments, **parts)
+
+
+async def pids(fleet, task, after=0):
+    """Wait for the line with the numbers of the command and its child."""
+    said = await fleet.happened(EventType.TASK_PROGRESS, task.id, after)
+    return [int(word) for word in said["message"].split()]
+
+
+async def gone(processes):
+    async with asyncio.timeout(LIMIT):
+        await until(lambda: not any(is_alive(pid) for pid in processes))
+
+
+async def pids_of_alone(fleet, task):
+    said = await fleet.happened(EventType.TASK_PROGRESS, task.id)
+    return [int(said["message"].removeprefix("alone "))]
+
+
+async def open_gate(path):
+    """Let a command go on that reads the pipe."""
+    await asyncio.to_thread(lambda: path.open("w").close())

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
 from fleetd.core.breaker import BreakerKind, BreakerState
-from fleetd.core.breaking import ForceBreaker, ResetBreakers
+from fleetd.core.breaking import ForceBreaker
 from fleetd.core.event import EventFilter
 from fleetd.core.event import EventType as E
-from fleetd.core.gating import SetLimits
-from fleetd.core.instance import Condition, InstanceState, Kind
-from fleetd.core.interventions import Retry, Update
-from fleetd.core.limits import GateKey
+from fleetd.core.instance import InstanceState, Kind
+from fleetd.core.interventions import Retry
 from fleetd.core.outcome import Failure
 from fleetd.core.registration import PutInstances, RemoveInstance
 from fleetd.core.route import Requirements, StepKind
 from fleetd.core.steering import PinTask, ReportLease, RerouteTask, VerifyTask
-from fleetd.core.submission import Submission, Submit
-from fleetd.core.task import Spec, Status
+from fleetd.core.task import Status
 from fleetd.core.words import Result, WordKind
-from fleetd.errors import Conflict, FleetError, InvalidArgument, LeaseLost, NotFound, Overloaded, WrongState
+from fleetd.errors import Conflict, FleetError, InvalidArgument, LeaseLost, NotFound, WrongState
 from tests.unit.engine.faults import FULL, UNCLEAR_NOT_WRITTEN, UNCLEAR_WRITTEN, FaultyStore
 from tests.unit.engine.fleet import Fleet
 from tests.unit.engine.routes import (
-    ANY,
     RULES,
     breaker,
     failed,
-    fleet_events,
     instance,
     load,
     put,
@@ -133,109 +127,6 @@ async def test_a_plan_older_than_its_greatest_age_is_made_anew(fleet):
     assert (offer.task.id, offer.route.instance.id) == (second.id, "b:y")
     (told,) = await fleet.payloads(second.id, E.TASK_REROUTED)
     assert told["reason_code"] == "PLAN_STALE"
-
-
-async def test_without_an_instance_the_task_is_blocked_and_says_when_it_is_looked_at_again(fleet):
-    """R6, T1, F6."""
-    await register(fleet, "a:x")
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "maintenance", 90_000))
-    task = await submit(fleet)
-    assert task.status is Status.BLOCKED
-    until = fleet.clock.wall() + 90_000
-    (told,) = await fleet.payloads(task.id, E.TASK_ROUTE_BLOCKED)
-    assert told == {"reason": "0/1 instances: 1 breaker_open", "retry_at": until}
-    agent = await fleet.agent()
-    await fleet.pass_time(89_999)
-    agent.read()
-    assert not agent.offers
-    await fleet.pass_time(1)
-    offer = await agent.take()
-    assert offer.route.instance.id == "a:x"
-    assert await fleet.events(task.id) == [
-        E.TASK_CREATED,
-        E.TASK_ROUTE_BLOCKED,
-        E.TASK_UNBLOCKED,
-        E.TASK_ROUTED,
-        E.TASK_ASSIGNED,
-    ]
-    kinds = [kind for kind, _ in await fleet_events(fleet, E.BREAKER_OPENED, E.BREAKER_HALF_OPEN)]
-    assert kinds == [E.BREAKER_OPENED, E.BREAKER_HALF_OPEN]
-
-
-async def test_a_task_that_waits_for_an_agent_is_blocked_when_its_instances_go(fleet):
-    """R6: at its claim; the agent gets the next task instead."""
-    await register(fleet, "a:x")
-    task, other = await submit(fleet), await fleet.submit()
-    await put(fleet, "a:x", InstanceState.ERROR)
-    agent = await fleet.agent()
-    assert (await agent.take()).task.id == other.id
-    assert await fleet.status(task.id) is Status.BLOCKED
-    await fleet.check()
-
-
-@pytest.mark.parametrize("what", ["state", "new instance", "definition", "pin"])
-async def test_blocked_tasks_go_on_when_an_instance_can_take_them(fleet, what):
-    """T1: an instance turns READY, appears, changes, or an operator pins one."""
-    await register(fleet, instance("a:x", enabled=what != "definition"))
-    if what != "definition":
-        await put(fleet, "a:x", InstanceState.ERROR)
-    task = await submit(fleet)
-    assert await fleet.status(task.id) is Status.BLOCKED
-    if what == "state":
-        await put(fleet, "a:x", InstanceState.READY)
-    elif what == "new instance":
-        await register(fleet, "b:y")
-    elif what == "definition":
-        await register(fleet, "a:x")
-    else:
-        until = fleet.clock.wall() + 60_000
-        await fleet.do(PinTask(task.id, "a:x", until, "ann", force=True))
-    await fleet.settle()
-    assert await fleet.status(task.id) is Status.PENDING
-    assert E.TASK_UNBLOCKED in await fleet.events(task.id)
-    offer = await (await fleet.agent()).take()
-    assert offer.route.instance.id == ("b:y" if what == "new instance" else "a:x")
-
-
-async def test_one_free_place_lets_one_blocked_task_go(fleet):
-    """D10r, T1: in the order of their places, and nobody is woken for nothing."""
-    await register(fleet, instance("a:x", max_inflight=1))
-    agent = await fleet.agent(slots=10)
-    tasks = [await submit(fleet) for _ in range(5)]
-    assert load(fleet) == {"a:x": 1}
-    assert [await fleet.status(task.id) for task in tasks[1:]] == [Status.BLOCKED] * 4
-    for number, task in enumerate(tasks):
-        offer = await agent.take()
-        assert offer.task.id == task.id
-        await agent.say(offer, WordKind.COMPLETE)
-        woken = [len(await fleet.payloads(each.id, E.TASK_UNBLOCKED)) for each in tasks]
-        assert woken == [0] + [1] * min(4, number + 1) + [0] * max(0, 3 - number)
-    assert load(fleet) == {}
-
-
-async def test_blocked_tasks_of_other_needs_are_asked_for_themselves(fleet):
-    """T1: one that can go does not wait behind one that cannot."""
-    await register(fleet, instance("a:x", tags=("vision",), enabled=False))
-    blind = await submit(fleet, Requirements(("general",), required=("hearing",)))
-    seeing = await submit(fleet, Requirements(("general",), required=("vision",)))
-    await register(fleet, instance("a:x", tags=("vision",)))
-    await fleet.settle()
-    assert [await fleet.status(each.id) for each in (blind, seeing)] == [Status.BLOCKED, Status.PENDING]
-
-
-async def test_more_blocked_tasks_than_are_looked_at_in_one_go_all_go_on():
-    """T1: in one transaction after the other."""
-    fleet = await Fleet(replace(RULES, router=replace(RULES.router, blocked_look=10))).open()
-    await register(fleet, instance("a:x", enabled=False))
-    items = tuple(Submission(id=f"task-{n:03}", org_id="o", spec=Spec("t"), route=ANY) for n in range(35))
-    await fleet.do(Submit(items))
-    assert fleet.engine.counts[Status.BLOCKED] == 35
-    await register(fleet, "a:x")
-    await fleet.settle()
-    assert fleet.engine.counts[Status.PENDING] == 35
-    assert not fleet.log.errors
-    await fleet.check()
-    await fleet.close()
 
 
 async def test_a_running_task_goes_on_with_the_next_instance_on_the_same_lease(fleet):
@@ -352,18 +243,6 @@ async def test_too_small_a_context_asks_for_a_larger_one_and_ends_without(fleet)
     assert not fleet.engine.routes.all_breakers()
     await fleet.do(Retry(task.id, "with a shorter text"))
     assert (await agent.take()).route.instance.id == "a:x"
-
-
-@pytest.mark.parametrize("code", ["POLICY", "BAD_REQUEST", "LOGIC_ERROR", "CANCELLED"])
-async def test_what_no_instance_can_mend_counts_for_no_breaker(fleet, code):
-    """F3, F4: a caller's mistake."""
-    await register(fleet, "a:x", "b:y")
-    await submit(fleet)
-    agent = await fleet.agent()
-    offer = await agent.start()
-    advice = await failed(agent, offer, code)
-    assert (advice.step.kind, advice.step.code) == (StepKind.GIVE_UP, code)
-    assert not fleet.engine.routes.all_breakers()
 
 
 async def test_a_run_that_fails_by_its_instance_begins_again_elsewhere(fleet):
@@ -495,86 +374,6 @@ async def test_an_outcome_counts_on_a_lease_that_stands_only(fleet):
         await fleet.do(ReportLease(task.id, offer.lease_epoch, Failure("", "503")))
 
 
-async def test_one_task_alone_opens_no_breaker(fleet):
-    """F3a: however often it fails; a second one's failures do."""
-    await register(fleet, instance("a:x", kind=Kind.LOCAL, max_retries=0))
-    first = await submit(fleet, max_attempts=50)
-    agent = await fleet.agent()
-    for _ in range(20):
-        offer = await agent.start()
-        assert offer.task.id == first.id
-        await agent.say(offer, WordKind.FAIL, code="500")
-        await fleet.pass_time(60_000)
-    assert breaker(fleet, "a:x").state is BreakerState.CLOSED
-    await agent.say(await agent.start(), WordKind.FAIL, code="LOGIC_ERROR")
-    second = await submit(fleet)
-    offer = await agent.start()
-    assert offer.task.id == second.id
-    await agent.say(offer, WordKind.FAIL, code="500")
-    assert breaker(fleet, "a:x").state is BreakerState.OPEN
-
-
-async def test_one_run_tries_a_half_open_instance_and_closes_its_breaker(fleet):
-    """F3, F3b, R9: the others wait, or go elsewhere."""
-    await register(fleet, "a:x")
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
-    tasks = [await submit(fleet) for _ in range(3)]
-    agent = await fleet.agent(slots=3)
-    await fleet.pass_time(1_000)
-    offer = await agent.start()
-    agent.read()
-    assert not agent.offers
-    assert sorted([await fleet.status(each.id) for each in tasks]) == sorted(
-        [Status.RUNNING, Status.BLOCKED, Status.BLOCKED]
-    )
-    await agent.say(offer, WordKind.COMPLETE)
-    assert breaker(fleet, "a:x").state is BreakerState.CLOSED
-    for _ in range(2):
-        await agent.say(await agent.take(), WordKind.COMPLETE)
-    assert [kind for kind, _ in await fleet_events(fleet, E.BREAKER_CLOSED)] == [E.BREAKER_CLOSED]
-
-
-async def test_a_probe_that_is_handed_back_is_anothers(fleet):
-    """F3c: a run that ends without a word about the instance does not keep others from trying it."""
-    await register(fleet, "a:x")
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
-    await submit(fleet)
-    await submit(fleet)
-    agent = await fleet.agent(slots=2)
-    await fleet.pass_time(1_000)
-    offer = await agent.start()
-    await agent.say(offer, WordKind.RELEASE)
-    assert (await agent.take()).route.instance.id == "a:x"
-
-
-async def test_a_probe_that_never_reports_ends_by_itself(fleet):
-    """F3c."""
-    await register(fleet, "a:x")
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
-    await submit(fleet)
-    await submit(fleet)
-    agent = await fleet.agent(slots=2)
-    await fleet.pass_time(1_000)
-    first = await agent.start()
-    await fleet.pass_time(59_999)
-    agent.read()
-    assert not agent.offers
-    await fleet.pass_time(1)
-    second = await agent.start()
-    assert second.task.id != first.task.id
-
-
-async def test_a_delayed_task_is_looked_at_when_its_time_has_come(fleet):
-    """R4, T3: it is not blocked for what is not there long before."""
-    await register(fleet, instance("a:x", enabled=False))
-    task = await submit(fleet, run_at=fleet.clock.wall() + 10_000)
-    assert task.status is Status.PENDING
-    await register(fleet, "a:x")
-    agent = await fleet.agent()
-    await fleet.pass_time(10_000)
-    assert (await agent.take()).route.instance.id == "a:x"
-
-
 async def test_an_instance_that_was_removed_is_nobodys_any_more(fleet):
     """R1, R6: what runs on it goes on."""
     await register(fleet, "a:x")
@@ -620,41 +419,6 @@ async def test_a_restart_loses_nothing_of_routes(tmp_path):
     await fleet.close()
 
 
-async def test_what_waits_is_looked_at_after_a_restart(tmp_path):
-    """T1: whatever became free in the moment of the crash."""
-    fleet = await Fleet(RULES, path=str(tmp_path / "fleet.db")).open()
-    await register(fleet, instance("a:x", max_inflight=1))
-    agent = await fleet.agent(slots=5)
-    await submit(fleet)
-    offer = await agent.start()
-    waiting = await submit(fleet)
-    assert await fleet.status(waiting.id) is Status.BLOCKED
-    fleet.engine.route_timers.look = lambda: None  # the crash comes before the daemon looks
-    await agent.say(offer, WordKind.COMPLETE)
-    assert await fleet.status(waiting.id) is Status.BLOCKED
-    await fleet.restart()
-    await fleet.settle()
-    assert await fleet.status(waiting.id) is Status.PENDING
-    await fleet.close()
-
-
-async def test_the_org_limit_counts_blocked_tasks_too(fleet):
-    """D10: or an org could fill the store with tasks that nothing can run."""
-    await register(fleet, instance("a:x", enabled=False))
-    await fleet.do(SetLimits(GateKey("org", "o"), max_pending=2))
-    await submit(fleet, org_id="o")
-    await submit(fleet, org_id="o")
-    with pytest.raises(Overloaded):
-        await submit(fleet, org_id="o")
-    await fleet.restart()
-    with pytest.raises(Overloaded):
-        await submit(fleet, org_id="o")
-    await register(fleet, "a:x")
-    agent = await fleet.agent()
-    await agent.say(await agent.take(), WordKind.COMPLETE)
-    await submit(fleet, org_id="o")
-
-
 async def test_a_catalogue_that_is_read_again_replaces_what_it_defined(fleet):
     """R1: what it no longer names leaves; conditions of the others stay, and instances from elsewhere."""
     await register(fleet, instance("rpc:x"))
@@ -670,36 +434,6 @@ async def test_a_catalogue_that_is_read_again_replaces_what_it_defined(fleet):
     assert registry.ids() == ("f:x", "f:z", "rpc:x")
     assert registry.condition("f:x").state is InstanceState.STOPPED
     assert registry.get("f:x").priority == 5
-
-
-async def test_an_instance_that_nobody_registered_is_nobodys_fault(fleet):
-    """F3, R11: breakers are kept for what there is; the lease stands."""
-    await register(fleet, instance("openai:gpt-4o"))
-    task = await submit(fleet)
-    agent = await fleet.agent()
-    offer = await agent.take()
-    ack = await agent.say(offer, WordKind.INSTANCE_FAILED, code="503", instance="openai:gpt-4")
-    assert (ack.result, ack.reason) == (Result.REJECTED, "INSTANCE_NOT_FOUND")
-    assert "the nearest name is openai:gpt-4o" in ack.message
-    for code in ("", "503"):
-        with pytest.raises(NotFound):
-            await fleet.do(ReportLease(task.id, offer.lease_epoch, Failure("openai:gpt-4", code)))
-    assert await fleet.status(task.id) is Status.ASSIGNED
-    assert not fleet.engine.routes.all_breakers()
-
-
-async def test_a_try_elsewhere_counts_where_it_was(fleet):
-    """R11: an agent that went to another instance by itself says so; the lease stays where it is while that one can go on."""
-    await register(
-        fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("b:y", priority=2, kind=Kind.LOCAL)
-    )
-    await submit(fleet)
-    agent = await fleet.agent()
-    offer = await agent.start()
-    advice = await failed(agent, offer, "CONN_REFUSED", "b:y")
-    assert advice.instance.id == "a:x"
-    assert (breaker(fleet, "a:x").failures, breaker(fleet, "b:y").failures) == (0, 1)
-    assert load(fleet) == {"a:x": 1}
 
 
 @pytest.mark.parametrize("fault", [FULL, UNCLEAR_NOT_WRITTEN, UNCLEAR_WRITTEN])
@@ -764,58 +498,6 @@ async def test_a_report_that_is_repeated_moves_the_run_once(fleet):
         assert breaker(fleet, "a:x").failures == 1
 
 
-async def test_a_run_that_tries_a_provider_takes_its_probe_along(fleet):
-    """F3b: to another instance of the provider; nobody else is let through meanwhile."""
-    await register(
-        fleet, instance("a:x", priority=1, kind=Kind.LOCAL), instance("a:y", priority=2, kind=Kind.LOCAL)
-    )
-    await fleet.do(ForceBreaker(BreakerKind.PROVIDER, "a", "down", 1_000))
-    first, second = await submit(fleet), await submit(fleet)
-    agent = await fleet.agent(slots=2)
-    await fleet.pass_time(1_000)
-    offer = await agent.start()
-    assert offer.task.id == first.id
-    advice = await failed(agent, offer, "CONN_REFUSED")
-    assert (advice.step.kind, advice.instance.id) == (StepKind.SWITCH, "a:y")
-    assert await fleet.status(second.id) is Status.BLOCKED
-    await agent.say(offer, WordKind.COMPLETE)
-    assert breaker(fleet, "a", BreakerKind.PROVIDER).state is BreakerState.CLOSED
-    assert (await agent.take()).task.id == second.id
-
-
-async def test_a_probe_that_has_ended_is_not_taken_along(fleet):
-    """F3b: the breaker opened again meanwhile, and half-opens in the transaction in which the run is handed back and begins anew."""
-    await register(fleet, "a:x")
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
-    first, second = await submit(fleet), await submit(fleet)
-    agent = await fleet.agent(slots=2)
-    await fleet.pass_time(1_000)
-    offer = await agent.start()
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 70_000))
-    fleet.clock.advance(70_000)
-    fleet.engine.post(agent.saying(offer, WordKind.RELEASE))
-    offer = await agent.take()
-    assert offer.task.id == first.id
-    assert not agent.offers
-    assert await fleet.status(second.id) is Status.BLOCKED
-
-
-async def test_a_run_whose_probe_has_ended_is_not_moved_beside_the_probe_of_another(fleet):
-    """F3b: it took longer than the lease of its probe; another caller tries the provider now."""
-    long = {"timeout": 100_000}
-    await register(fleet, instance("a:x", priority=1, **long), instance("a:y", priority=2, **long))
-    await fleet.do(ForceBreaker(BreakerKind.PROVIDER, "a", "down", 1_000))
-    await fleet.pass_time(1_000)
-    task = await submit(fleet)
-    await (await fleet.agent()).start()
-    assert load(fleet) == {"a:x": 1}
-    await register(fleet, instance("b:z", priority=3))
-    await fleet.pass_time(60_000)
-    assert fleet.engine.router.route(ANY, "other").plan.selected.startswith("a:")
-    steered = await fleet.do(RerouteTask(task.id, Failure("", "INSTANCE_NOT_READY")))
-    assert (steered.event, steered.instance.id) == (E.TASK_REROUTED, "b:z")
-
-
 async def test_an_instance_that_was_removed_is_nobodys_even_by_force(fleet):
     """R6, R8: a pin by force overrules the filters of an instance that is there."""
     await register(fleet, "a:x", instance("b:y", enabled=False))
@@ -823,64 +505,3 @@ async def test_an_instance_that_was_removed_is_nobodys_even_by_force(fleet):
     await fleet.do(PinTask(task.id, "b:y", fleet.clock.wall() + 60_000, force=True))
     await fleet.do(RemoveInstance("b:y"))
     assert (await (await fleet.agent()).take()).route.instance.id == "a:x"
-
-
-async def test_a_latency_that_was_measured_before_a_breaker_opened_changes_no_state(fleet):
-    """R1: the probe looked while the transaction was under way."""
-    await register(fleet, "a:x")
-    transact = fleet.store.transact
-
-    async def probed(script):
-        answer = await transact(script)
-        fleet.engine.instance_notes.note("a:x", Condition(InstanceState.READY, latency=12.0))
-        return answer
-
-    fleet.store.transact = probed
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 60_000))
-    fleet.store.transact = transact
-    await fleet.settle()
-    condition = fleet.engine.routes.outside.registry.condition("a:x")
-    assert condition.state is InstanceState.DEGRADED
-
-
-async def test_what_a_reset_forgets_is_forgotten_in_the_store(fleet):
-    """F3: the last error of a breaker that has closed by itself, too."""
-    await register(fleet, "a:x")
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 60_000))
-    assert await fleet.do(ResetBreakers(BreakerKind.INSTANCE, "a:x")) == 1
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "a:x", "down", 1_000))
-    await submit(fleet)
-    agent = await fleet.agent()
-    await fleet.pass_time(1_000)
-    await agent.say(await agent.start(), WordKind.COMPLETE)
-    assert breaker(fleet, "a:x").last_error == "forced open: down"
-    assert await fleet.do(ResetBreakers()) == 0
-    assert breaker(fleet, "a:x").last_error == ""
-
-
-async def test_a_task_that_is_pinned_by_force_goes_where_somebody_else_tries(fleet):
-    """R8: past a half-open breaker whose probe is held."""
-    await register(fleet, "a:x", instance("b:y", priority=1))
-    await fleet.do(ForceBreaker(BreakerKind.INSTANCE, "b:y", "down", 1_000))
-    await fleet.pass_time(1_000)
-    first, second = await submit(fleet), await submit(fleet)
-    agent = await fleet.agent()
-    offer = await agent.start()
-    assert (offer.task.id, offer.route.instance.id) == (first.id, "b:y")
-    await fleet.do(PinTask(second.id, "b:y", fleet.clock.wall() + 60_000, force=True))
-    other = await fleet.agent("agent-2")
-    offer = await other.take()
-    assert (offer.task.id, offer.route.instance.id) == (second.id, "b:y")
-
-
-async def test_the_time_of_a_blocked_task_comes_once(fleet):
-    """T1, T3: it comes while the task waits for an instance, and the wall clock is set back before there is one."""
-    await register(fleet, instance("a:x", enabled=False))
-    task = await submit(fleet)
-    await fleet.do(Update(task.id, {"run_at": fleet.clock.wall() + 10_000}))
-    await fleet.pass_time(10_000)
-    fleet.clock.jump_wall(-600_000)
-    await register(fleet, "a:x")
-    await fleet.settle()
-    agent = await fleet.agent()
-    assert (await agent.take()).task.id == task.id

@@ -135,3 +135,28 @@ async def until(condition: Callable[[], Any]) -> None:
             return
         await asyncio.sleep(0)
     raise AssertionError("it never came true")
+
+
+async def opened(wire):
+    """Deliver the issue that is opened; return its task."""
+    response = await wire.deliver("issues_opened")
+    assert response.status_code == 202, response.text
+    return await wire.port("GetTask", task_id=response.json()["task_id"])
+
+
+async def again(wire, task):
+    return await wire.port("GetTask", task_id=task.id)
+
+
+async def running(wire, task):
+    """Let an agent begin the task; return its lease."""
+    lease = await wire.port.claim("worker", capabilities=["code:rust", "review"])
+    assert lease.task_id == task.id
+    await wire.port.report(lease, "worker", start={})
+    return lease
+
+
+async def lineage(wire, task):
+    return [
+        (e.kind, e.from_task_id, e.detail) for e in (await wire.port("GetTaskLineage", task_id=task.id)).edges
+    ]
