@@ -64,7 +64,8 @@ class Stage:
                 f"--data-dir={data}",
             )
             await self._start("daemon", str(BIN / "fleetd"), "serve", "--listen=127.0.0.1:0", *here, *DAEMON)
-            self.address = await self._serving(data / "listen")
+            await self._written("daemon", data / "listen")
+            self.address = (data / "listen").read_text().strip()
             self.web = "http://" + (data / "web-listen").read_text().strip()
             for name in CREW:
                 await self.start_agent(name)
@@ -100,11 +101,7 @@ class Stage:
         file = self.scratch / f"{name}.port"
         before = file.stat().st_mtime_ns if file.exists() else 0
         await self._start(name, sys.executable, str(PROGRAMS / "model.py"), name, str(file))
-        async with asyncio.timeout(START_SECONDS):
-            while not file.exists() or file.stat().st_mtime_ns == before:
-                if self._running[name].returncode is not None:
-                    raise RuntimeError((self.scratch / f"{name}.log").read_text())
-                await asyncio.sleep(0.02)
+        await self._written(name, file, before)
         return int(file.read_text())
 
     async def kill_model(self, name: str) -> None:
@@ -136,14 +133,13 @@ class Stage:
         out, _ = await process.communicate()
         return out.decode()
 
-    async def _serving(self, listen: Path) -> str:
-        """The daemon writes its address when it is ready."""
+    async def _written(self, name: str, file: Path, before: int = 0) -> None:
+        """Wait until a process has written its address, which it does when it serves; `before`: when the file was last written, by an earlier one."""
         async with asyncio.timeout(START_SECONDS):
-            while not listen.exists():  # noqa: ASYNC240 - one small local file
-                if self._running["daemon"].returncode is not None:
-                    raise RuntimeError((self.scratch / "daemon.log").read_text())
+            while not file.exists() or file.stat().st_mtime_ns == before:  # noqa: ASYNC240 - no event tells, and one small local file
+                if self._running[name].returncode is not None:
+                    raise RuntimeError((self.scratch / f"{name}.log").read_text())
                 await asyncio.sleep(0.02)
-        return listen.read_text().strip()  # noqa: ASYNC240 - as above
 
     async def _start(self, name: str, *command: str) -> None:
         with (self.scratch / f"{name}.log").open("ab") as log:
