@@ -2,8 +2,10 @@ from fleet.v1 import agent_pb2 as _agent_pb2
 from fleet.v1 import event_pb2 as _event_pb2
 from fleet.v1 import host_pb2 as _host_pb2
 from fleet.v1 import lease_pb2 as _lease_pb2
+from fleet.v1 import rollout_pb2 as _rollout_pb2
 from fleet.v1 import route_pb2 as _route_pb2
 from fleet.v1 import task_pb2 as _task_pb2
+from fleet.v1 import task_event_pb2 as _task_event_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -25,7 +27,7 @@ QUEUE_KIND_ORG: QueueKind
 QUEUE_KIND_CAPABILITY: QueueKind
 
 class SubmitTaskRequest(_message.Message):
-    __slots__ = ("title", "description", "org_id", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "execution_mode", "max_attempts", "retry_policy", "run_at", "timeout", "schedule_to_start", "deadline", "estimated_duration", "parent_task_id", "external_ref", "idempotency_key", "traceparent", "exclusive", "agent_id", "route")
+    __slots__ = ("title", "description", "org_id", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "execution_mode", "max_attempts", "retry_policy", "run_at", "timeout", "schedule_to_start", "deadline", "estimated_duration", "parent_task_id", "external_ref", "idempotency_key", "traceparent", "exclusive", "agent_id", "route", "rollout")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +67,7 @@ class SubmitTaskRequest(_message.Message):
     EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     title: str
     description: str
     org_id: str
@@ -90,7 +93,8 @@ class SubmitTaskRequest(_message.Message):
     exclusive: bool
     agent_id: str
     route: _route_pb2.RouteRequirements
-    def __init__(self, title: _Optional[str] = ..., description: _Optional[str] = ..., org_id: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., execution_mode: _Optional[_Union[_task_pb2.ExecutionMode, str]] = ..., max_attempts: _Optional[int] = ..., retry_policy: _Optional[_Union[_task_pb2.RetryPolicy, _Mapping]] = ..., run_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., parent_task_id: _Optional[str] = ..., external_ref: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., agent_id: _Optional[str] = ..., route: _Optional[_Union[_route_pb2.RouteRequirements, _Mapping]] = ...) -> None: ...
+    rollout: _rollout_pb2.RolloutUse
+    def __init__(self, title: _Optional[str] = ..., description: _Optional[str] = ..., org_id: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., execution_mode: _Optional[_Union[_task_pb2.ExecutionMode, str]] = ..., max_attempts: _Optional[int] = ..., retry_policy: _Optional[_Union[_task_pb2.RetryPolicy, _Mapping]] = ..., run_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., schedule_to_start: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., estimated_duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., parent_task_id: _Optional[str] = ..., external_ref: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., agent_id: _Optional[str] = ..., route: _Optional[_Union[_route_pb2.RouteRequirements, _Mapping]] = ..., rollout: _Optional[_Union[_rollout_pb2.RolloutUse, _Mapping]] = ...) -> None: ...
 
 class SubmitTaskResponse(_message.Message):
     __slots__ = ("task", "duplicate")
@@ -413,6 +417,52 @@ class WatchEventsResponse(_message.Message):
     events: _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]
     resume_after_seq: int
     def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., resume_after_seq: _Optional[int] = ...) -> None: ...
+
+class WatchTaskRequest(_message.Message):
+    __slots__ = ("task_id", "from_seq", "envelopes")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    from_seq: int
+    envelopes: bool
+    def __init__(self, task_id: _Optional[str] = ..., from_seq: _Optional[int] = ..., envelopes: bool = ...) -> None: ...
+
+class WatchTaskResponse(_message.Message):
+    __slots__ = ("events", "envelopes", "resume_from_seq", "finished")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_task_event_pb2.TaskEvent]
+    envelopes: _containers.RepeatedScalarFieldContainer[str]
+    resume_from_seq: int
+    finished: _task_pb2.TaskStatus
+    def __init__(self, events: _Optional[_Iterable[_Union[_task_event_pb2.TaskEvent, _Mapping]]] = ..., envelopes: _Optional[_Iterable[str]] = ..., resume_from_seq: _Optional[int] = ..., finished: _Optional[_Union[_task_pb2.TaskStatus, str]] = ...) -> None: ...
+
+class ListTaskEventsRequest(_message.Message):
+    __slots__ = ("task_id", "from_seq", "page_size", "envelopes")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    from_seq: int
+    page_size: int
+    envelopes: bool
+    def __init__(self, task_id: _Optional[str] = ..., from_seq: _Optional[int] = ..., page_size: _Optional[int] = ..., envelopes: bool = ...) -> None: ...
+
+class ListTaskEventsResponse(_message.Message):
+    __slots__ = ("events", "envelopes", "next_from_seq", "end")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    ENVELOPES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_task_event_pb2.TaskEvent]
+    envelopes: _containers.RepeatedScalarFieldContainer[str]
+    next_from_seq: int
+    end: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[_task_event_pb2.TaskEvent, _Mapping]]] = ..., envelopes: _Optional[_Iterable[str]] = ..., next_from_seq: _Optional[int] = ..., end: bool = ...) -> None: ...
 
 class GetTaskLineageRequest(_message.Message):
     __slots__ = ("task_id",)

@@ -114,6 +114,16 @@ class DispatcherStub(object):
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
+        self.WatchTask = channel.unary_stream(
+                '/fleet.v1.Dispatcher/WatchTask',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.WatchTaskRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.WatchTaskResponse.FromString,
+                _registered_method=True)
+        self.ListTaskEvents = channel.unary_unary(
+                '/fleet.v1.Dispatcher/ListTaskEvents',
+                request_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListTaskEventsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListTaskEventsResponse.FromString,
+                _registered_method=True)
         self.GetTaskLineage = channel.unary_unary(
                 '/fleet.v1.Dispatcher/GetTaskLineage',
                 request_serializer=fleet_dot_v1_dot_dispatcher__pb2.GetTaskLineageRequest.SerializeToString,
@@ -365,6 +375,22 @@ class DispatcherServicer(object):
 
     def WatchEvents(self, request, context):
         """Events after a seq and every later one as it happens. Each message carries the seq to resume from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTask(self, request, context):
+        """What agents tell while they work on a task, from a seq on, and every later event as it is stored; ends when the task is terminal and all was sent.
+        Without task_id those of all tasks, without an end. A watcher that does not keep up is ended: RESOURCE_EXHAUSTED, reason WATCHER_TOO_SLOW, metadata
+        resume_from_seq. OUT_OF_RANGE, reason EVENTS_TRIMMED, when the log no longer reaches back so far.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTaskEvents(self, request, context):
+        """The same, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -643,6 +669,16 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.WatchEventsRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_dispatcher__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'WatchTask': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTask,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.WatchTaskRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'ListTaskEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTaskEvents,
+                    request_deserializer=fleet_dot_v1_dot_dispatcher__pb2.ListTaskEventsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_dispatcher__pb2.ListTaskEventsResponse.SerializeToString,
             ),
             'GetTaskLineage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTaskLineage,
@@ -1192,6 +1228,60 @@ class Dispatcher(object):
             '/fleet.v1.Dispatcher/WatchEvents',
             fleet_dot_v1_dot_dispatcher__pb2.WatchEventsRequest.SerializeToString,
             fleet_dot_v1_dot_dispatcher__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/WatchTask',
+            fleet_dot_v1_dot_dispatcher__pb2.WatchTaskRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTaskEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Dispatcher/ListTaskEvents',
+            fleet_dot_v1_dot_dispatcher__pb2.ListTaskEventsRequest.SerializeToString,
+            fleet_dot_v1_dot_dispatcher__pb2.ListTaskEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

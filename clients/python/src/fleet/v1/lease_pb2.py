@@ -22,13 +22,15 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from fleet.v1 import rollout_pb2 as fleet_dot_v1_dot_rollout__pb2
 from fleet.v1 import route_pb2 as fleet_dot_v1_dot_route__pb2
 from fleet.v1 import task_pb2 as fleet_dot_v1_dot_task__pb2
+from fleet.v1 import task_event_pb2 as fleet_dot_v1_dot_task__event__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66leet/v1/lease.proto\x12\x08\x66leet.v1\x1a\x14\x66leet/v1/route.proto\x1a\x13\x66leet/v1/task.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbc\x05\n\x05Lease\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0blease_epoch\x18\x02 \x01(\x03\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x11\n\ttask_type\x18\x06 \x01(\t\x12 \n\x05input\x18\x07 \x01(\x0b\x32\x11.fleet.v1.Payload\x12/\n\x08metadata\x18\x08 \x03(\x0b\x32\x1d.fleet.v1.Lease.MetadataEntry\x12\x0c\n\x04tags\x18\t \x03(\t\x12+\n\x06labels\x18\n \x03(\x0b\x32\x1b.fleet.v1.Lease.LabelsEntry\x12$\n\x08priority\x18\x0b \x01(\x0e\x32\x12.fleet.v1.Priority\x12\x1d\n\x15required_capabilities\x18\x0c \x03(\t\x12\x0f\n\x07\x61ttempt\x18\r \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x0e \x01(\x05\x12(\n\ncheckpoint\x18\x0f \x01(\x0b\x32\x14.fleet.v1.Checkpoint\x12*\n\x07timeout\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08\x64\x65\x61\x64line\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x12 \x01(\t\x12\x11\n\texclusive\x18\x13 \x01(\x08\x12\x16\n\x0eparent_task_id\x18\x14 \x01(\t\x12(\n\x05route\x18\x15 \x01(\x0b\x32\x19.fleet.v1.RouteAssignment\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x08LeaseRef\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0blease_epoch\x18\x02 \x01(\x03\"\x0c\n\nAcceptWord\"\x0b\n\tStartWord\"0\n\x0cProgressWord\x12\x0f\n\x07percent\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"/\n\x0e\x43heckpointWord\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07step_id\x18\x02 \x01(\t\"X\n\x0c\x43ompleteWord\x12!\n\x06output\x18\x01 \x01(\x0b\x32\x11.fleet.v1.Payload\x12%\n\tartifacts\x18\x02 \x03(\x0b\x32\x12.fleet.v1.Artifact\"s\n\x08\x46\x61ilWord\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12!\n\x06output\x18\x03 \x01(\x0b\x32\x11.fleet.v1.Payload\x12%\n\tartifacts\x18\x04 \x03(\x0b\x32\x12.fleet.v1.Artifact\"\x1d\n\x0bReleaseWord\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\r\n\x0bStoppedWord\"u\n\x12InstanceFailedWord\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xd0\x03\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0blease_epoch\x18\x03 \x01(\x03\x12&\n\x06\x61\x63\x63\x65pt\x18\x04 \x01(\x0b\x32\x14.fleet.v1.AcceptWordH\x00\x12$\n\x05start\x18\x05 \x01(\x0b\x32\x13.fleet.v1.StartWordH\x00\x12*\n\x08progress\x18\x06 \x01(\x0b\x32\x16.fleet.v1.ProgressWordH\x00\x12.\n\ncheckpoint\x18\x07 \x01(\x0b\x32\x18.fleet.v1.CheckpointWordH\x00\x12*\n\x08\x63omplete\x18\x08 \x01(\x0b\x32\x16.fleet.v1.CompleteWordH\x00\x12\"\n\x04\x66\x61il\x18\t \x01(\x0b\x32\x12.fleet.v1.FailWordH\x00\x12(\n\x07release\x18\n \x01(\x0b\x32\x15.fleet.v1.ReleaseWordH\x00\x12(\n\x07stopped\x18\x0b \x01(\x0b\x32\x15.fleet.v1.StoppedWordH\x00\x12\x37\n\x0finstance_failed\x18\x0c \x01(\x0b\x32\x1c.fleet.v1.InstanceFailedWordH\x00\x42\x06\n\x04word\"\xaf\x01\n\tReportAck\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0blease_epoch\x18\x03 \x01(\x03\x12&\n\x06result\x18\x04 \x01(\x0e\x32\x16.fleet.v1.ReportResult\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12 \n\x04next\x18\x07 \x01(\x0b\x32\x12.fleet.v1.NextStep*\xa0\x01\n\x0cReportResult\x12\x1d\n\x19REPORT_RESULT_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPORT_RESULT_ACCEPTED\x10\x01\x12\x1b\n\x17REPORT_RESULT_DUPLICATE\x10\x02\x12\x1c\n\x18REPORT_RESULT_LEASE_LOST\x10\x03\x12\x1a\n\x16REPORT_RESULT_REJECTED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66leet/v1/lease.proto\x12\x08\x66leet.v1\x1a\x16\x66leet/v1/rollout.proto\x1a\x14\x66leet/v1/route.proto\x1a\x13\x66leet/v1/task.proto\x1a\x19\x66leet/v1/task_event.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x05\n\x05Lease\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0blease_epoch\x18\x02 \x01(\x03\x12\x0e\n\x06org_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12\x11\n\ttask_type\x18\x06 \x01(\t\x12 \n\x05input\x18\x07 \x01(\x0b\x32\x11.fleet.v1.Payload\x12/\n\x08metadata\x18\x08 \x03(\x0b\x32\x1d.fleet.v1.Lease.MetadataEntry\x12\x0c\n\x04tags\x18\t \x03(\t\x12+\n\x06labels\x18\n \x03(\x0b\x32\x1b.fleet.v1.Lease.LabelsEntry\x12$\n\x08priority\x18\x0b \x01(\x0e\x32\x12.fleet.v1.Priority\x12\x1d\n\x15required_capabilities\x18\x0c \x03(\t\x12\x0f\n\x07\x61ttempt\x18\r \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x0e \x01(\x05\x12(\n\ncheckpoint\x18\x0f \x01(\x0b\x32\x14.fleet.v1.Checkpoint\x12*\n\x07timeout\x18\x10 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x08\x64\x65\x61\x64line\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x12 \x01(\t\x12\x11\n\texclusive\x18\x13 \x01(\x08\x12\x16\n\x0eparent_task_id\x18\x14 \x01(\t\x12(\n\x05route\x18\x15 \x01(\x0b\x32\x19.fleet.v1.RouteAssignment\x12&\n\x07rollout\x18\x16 \x01(\x0b\x32\x15.fleet.v1.TaskRollout\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"0\n\x08LeaseRef\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0blease_epoch\x18\x02 \x01(\x03\"\x0c\n\nAcceptWord\"\x0b\n\tStartWord\"0\n\x0cProgressWord\x12\x0f\n\x07percent\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"/\n\x0e\x43heckpointWord\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07step_id\x18\x02 \x01(\t\"h\n\x0c\x43ompleteWord\x12!\n\x06output\x18\x01 \x01(\x0b\x32\x11.fleet.v1.Payload\x12%\n\tartifacts\x18\x02 \x03(\x0b\x32\x12.fleet.v1.Artifact\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"s\n\x08\x46\x61ilWord\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12!\n\x06output\x18\x03 \x01(\x0b\x32\x11.fleet.v1.Payload\x12%\n\tartifacts\x18\x04 \x03(\x0b\x32\x12.fleet.v1.Artifact\"\x1d\n\x0bReleaseWord\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\r\n\x0bStoppedWord\"u\n\x12InstanceFailedWord\x12\x10\n\x08instance\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"@\n\nEventsWord\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\x12#\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x13.fleet.v1.TaskEvent\"\xf8\x03\n\x06Report\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0blease_epoch\x18\x03 \x01(\x03\x12&\n\x06\x61\x63\x63\x65pt\x18\x04 \x01(\x0b\x32\x14.fleet.v1.AcceptWordH\x00\x12$\n\x05start\x18\x05 \x01(\x0b\x32\x13.fleet.v1.StartWordH\x00\x12*\n\x08progress\x18\x06 \x01(\x0b\x32\x16.fleet.v1.ProgressWordH\x00\x12.\n\ncheckpoint\x18\x07 \x01(\x0b\x32\x18.fleet.v1.CheckpointWordH\x00\x12*\n\x08\x63omplete\x18\x08 \x01(\x0b\x32\x16.fleet.v1.CompleteWordH\x00\x12\"\n\x04\x66\x61il\x18\t \x01(\x0b\x32\x12.fleet.v1.FailWordH\x00\x12(\n\x07release\x18\n \x01(\x0b\x32\x15.fleet.v1.ReleaseWordH\x00\x12(\n\x07stopped\x18\x0b \x01(\x0b\x32\x15.fleet.v1.StoppedWordH\x00\x12\x37\n\x0finstance_failed\x18\x0c \x01(\x0b\x32\x1c.fleet.v1.InstanceFailedWordH\x00\x12&\n\x06\x65vents\x18\r \x01(\x0b\x32\x14.fleet.v1.EventsWordH\x00\x42\x06\n\x04word\"\xaf\x01\n\tReportAck\x12\x11\n\treport_id\x18\x01 \x01(\x03\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0blease_epoch\x18\x03 \x01(\x03\x12&\n\x06result\x18\x04 \x01(\x0e\x32\x16.fleet.v1.ReportResult\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12 \n\x04next\x18\x07 \x01(\x0b\x32\x12.fleet.v1.NextStep*\xa0\x01\n\x0cReportResult\x12\x1d\n\x19REPORT_RESULT_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPORT_RESULT_ACCEPTED\x10\x01\x12\x1b\n\x17REPORT_RESULT_DUPLICATE\x10\x02\x12\x1c\n\x18REPORT_RESULT_LEASE_LOST\x10\x03\x12\x1a\n\x16REPORT_RESULT_REJECTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,36 +41,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_LEASE_LABELSENTRY']._loaded_options = None
   _globals['_LEASE_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_REPORTRESULT']._serialized_start=2039
-  _globals['_REPORTRESULT']._serialized_end=2199
-  _globals['_LEASE']._serialized_start=143
-  _globals['_LEASE']._serialized_end=843
-  _globals['_LEASE_METADATAENTRY']._serialized_start=749
-  _globals['_LEASE_METADATAENTRY']._serialized_end=796
-  _globals['_LEASE_LABELSENTRY']._serialized_start=798
-  _globals['_LEASE_LABELSENTRY']._serialized_end=843
-  _globals['_LEASEREF']._serialized_start=845
-  _globals['_LEASEREF']._serialized_end=893
-  _globals['_ACCEPTWORD']._serialized_start=895
-  _globals['_ACCEPTWORD']._serialized_end=907
-  _globals['_STARTWORD']._serialized_start=909
-  _globals['_STARTWORD']._serialized_end=920
-  _globals['_PROGRESSWORD']._serialized_start=922
-  _globals['_PROGRESSWORD']._serialized_end=970
-  _globals['_CHECKPOINTWORD']._serialized_start=972
-  _globals['_CHECKPOINTWORD']._serialized_end=1019
-  _globals['_COMPLETEWORD']._serialized_start=1021
-  _globals['_COMPLETEWORD']._serialized_end=1109
-  _globals['_FAILWORD']._serialized_start=1111
-  _globals['_FAILWORD']._serialized_end=1226
-  _globals['_RELEASEWORD']._serialized_start=1228
-  _globals['_RELEASEWORD']._serialized_end=1257
-  _globals['_STOPPEDWORD']._serialized_start=1259
-  _globals['_STOPPEDWORD']._serialized_end=1272
-  _globals['_INSTANCEFAILEDWORD']._serialized_start=1274
-  _globals['_INSTANCEFAILEDWORD']._serialized_end=1391
-  _globals['_REPORT']._serialized_start=1394
-  _globals['_REPORT']._serialized_end=1858
-  _globals['_REPORTACK']._serialized_start=1861
-  _globals['_REPORTACK']._serialized_end=2036
+  _globals['_REPORTRESULT']._serialized_start=2252
+  _globals['_REPORTRESULT']._serialized_end=2412
+  _globals['_LEASE']._serialized_start=194
+  _globals['_LEASE']._serialized_end=934
+  _globals['_LEASE_METADATAENTRY']._serialized_start=840
+  _globals['_LEASE_METADATAENTRY']._serialized_end=887
+  _globals['_LEASE_LABELSENTRY']._serialized_start=889
+  _globals['_LEASE_LABELSENTRY']._serialized_end=934
+  _globals['_LEASEREF']._serialized_start=936
+  _globals['_LEASEREF']._serialized_end=984
+  _globals['_ACCEPTWORD']._serialized_start=986
+  _globals['_ACCEPTWORD']._serialized_end=998
+  _globals['_STARTWORD']._serialized_start=1000
+  _globals['_STARTWORD']._serialized_end=1011
+  _globals['_PROGRESSWORD']._serialized_start=1013
+  _globals['_PROGRESSWORD']._serialized_end=1061
+  _globals['_CHECKPOINTWORD']._serialized_start=1063
+  _globals['_CHECKPOINTWORD']._serialized_end=1110
+  _globals['_COMPLETEWORD']._serialized_start=1112
+  _globals['_COMPLETEWORD']._serialized_end=1216
+  _globals['_FAILWORD']._serialized_start=1218
+  _globals['_FAILWORD']._serialized_end=1333
+  _globals['_RELEASEWORD']._serialized_start=1335
+  _globals['_RELEASEWORD']._serialized_end=1364
+  _globals['_STOPPEDWORD']._serialized_start=1366
+  _globals['_STOPPEDWORD']._serialized_end=1379
+  _globals['_INSTANCEFAILEDWORD']._serialized_start=1381
+  _globals['_INSTANCEFAILEDWORD']._serialized_end=1498
+  _globals['_EVENTSWORD']._serialized_start=1500
+  _globals['_EVENTSWORD']._serialized_end=1564
+  _globals['_REPORT']._serialized_start=1567
+  _globals['_REPORT']._serialized_end=2071
+  _globals['_REPORTACK']._serialized_start=2074
+  _globals['_REPORTACK']._serialized_end=2249
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,7 @@
+from fleet.v1 import rollout_pb2 as _rollout_pb2
 from fleet.v1 import route_pb2 as _route_pb2
 from fleet.v1 import task_pb2 as _task_pb2
+from fleet.v1 import task_event_pb2 as _task_event_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -24,7 +26,7 @@ REPORT_RESULT_LEASE_LOST: ReportResult
 REPORT_RESULT_REJECTED: ReportResult
 
 class Lease(_message.Message):
-    __slots__ = ("task_id", "lease_epoch", "org_id", "title", "description", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "attempt", "max_attempts", "checkpoint", "timeout", "deadline", "traceparent", "exclusive", "parent_task_id", "route")
+    __slots__ = ("task_id", "lease_epoch", "org_id", "title", "description", "task_type", "input", "metadata", "tags", "labels", "priority", "required_capabilities", "attempt", "max_attempts", "checkpoint", "timeout", "deadline", "traceparent", "exclusive", "parent_task_id", "route", "rollout")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +62,7 @@ class Lease(_message.Message):
     EXCLUSIVE_FIELD_NUMBER: _ClassVar[int]
     PARENT_TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     lease_epoch: int
     org_id: str
@@ -81,7 +84,8 @@ class Lease(_message.Message):
     exclusive: bool
     parent_task_id: str
     route: _route_pb2.RouteAssignment
-    def __init__(self, task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., org_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., checkpoint: _Optional[_Union[_task_pb2.Checkpoint, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., parent_task_id: _Optional[str] = ..., route: _Optional[_Union[_route_pb2.RouteAssignment, _Mapping]] = ...) -> None: ...
+    rollout: _rollout_pb2.TaskRollout
+    def __init__(self, task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., org_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., task_type: _Optional[str] = ..., input: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., metadata: _Optional[_Mapping[str, str]] = ..., tags: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[_Union[_task_pb2.Priority, str]] = ..., required_capabilities: _Optional[_Iterable[str]] = ..., attempt: _Optional[int] = ..., max_attempts: _Optional[int] = ..., checkpoint: _Optional[_Union[_task_pb2.Checkpoint, _Mapping]] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., deadline: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., exclusive: bool = ..., parent_task_id: _Optional[str] = ..., route: _Optional[_Union[_route_pb2.RouteAssignment, _Mapping]] = ..., rollout: _Optional[_Union[_rollout_pb2.TaskRollout, _Mapping]] = ...) -> None: ...
 
 class LeaseRef(_message.Message):
     __slots__ = ("task_id", "lease_epoch")
@@ -116,12 +120,14 @@ class CheckpointWord(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., step_id: _Optional[str] = ...) -> None: ...
 
 class CompleteWord(_message.Message):
-    __slots__ = ("output", "artifacts")
+    __slots__ = ("output", "artifacts", "digest")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
     output: _task_pb2.Payload
     artifacts: _containers.RepeatedCompositeFieldContainer[_task_pb2.Artifact]
-    def __init__(self, output: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[_task_pb2.Artifact, _Mapping]]] = ...) -> None: ...
+    digest: str
+    def __init__(self, output: _Optional[_Union[_task_pb2.Payload, _Mapping]] = ..., artifacts: _Optional[_Iterable[_Union[_task_pb2.Artifact, _Mapping]]] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class FailWord(_message.Message):
     __slots__ = ("code", "message", "output", "artifacts")
@@ -157,8 +163,16 @@ class InstanceFailedWord(_message.Message):
     retry_after: _duration_pb2.Duration
     def __init__(self, instance: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class EventsWord(_message.Message):
+    __slots__ = ("first", "events")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    events: _containers.RepeatedCompositeFieldContainer[_task_event_pb2.TaskEvent]
+    def __init__(self, first: _Optional[int] = ..., events: _Optional[_Iterable[_Union[_task_event_pb2.TaskEvent, _Mapping]]] = ...) -> None: ...
+
 class Report(_message.Message):
-    __slots__ = ("report_id", "task_id", "lease_epoch", "accept", "start", "progress", "checkpoint", "complete", "fail", "release", "stopped", "instance_failed")
+    __slots__ = ("report_id", "task_id", "lease_epoch", "accept", "start", "progress", "checkpoint", "complete", "fail", "release", "stopped", "instance_failed", "events")
     REPORT_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +185,7 @@ class Report(_message.Message):
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     STOPPED_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FAILED_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     report_id: int
     task_id: str
     lease_epoch: int
@@ -183,7 +198,8 @@ class Report(_message.Message):
     release: ReleaseWord
     stopped: StoppedWord
     instance_failed: InstanceFailedWord
-    def __init__(self, report_id: _Optional[int] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., accept: _Optional[_Union[AcceptWord, _Mapping]] = ..., start: _Optional[_Union[StartWord, _Mapping]] = ..., progress: _Optional[_Union[ProgressWord, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointWord, _Mapping]] = ..., complete: _Optional[_Union[CompleteWord, _Mapping]] = ..., fail: _Optional[_Union[FailWord, _Mapping]] = ..., release: _Optional[_Union[ReleaseWord, _Mapping]] = ..., stopped: _Optional[_Union[StoppedWord, _Mapping]] = ..., instance_failed: _Optional[_Union[InstanceFailedWord, _Mapping]] = ...) -> None: ...
+    events: EventsWord
+    def __init__(self, report_id: _Optional[int] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., accept: _Optional[_Union[AcceptWord, _Mapping]] = ..., start: _Optional[_Union[StartWord, _Mapping]] = ..., progress: _Optional[_Union[ProgressWord, _Mapping]] = ..., checkpoint: _Optional[_Union[CheckpointWord, _Mapping]] = ..., complete: _Optional[_Union[CompleteWord, _Mapping]] = ..., fail: _Optional[_Union[FailWord, _Mapping]] = ..., release: _Optional[_Union[ReleaseWord, _Mapping]] = ..., stopped: _Optional[_Union[StoppedWord, _Mapping]] = ..., instance_failed: _Optional[_Union[InstanceFailedWord, _Mapping]] = ..., events: _Optional[_Union[EventsWord, _Mapping]] = ...) -> None: ...
 
 class ReportAck(_message.Message):
     __slots__ = ("report_id", "task_id", "lease_epoch", "result", "message", "reason", "next")

@@ -1,4 +1,5 @@
 from fleet.v1 import instance_pb2 as _instance_pb2
+from fleet.v1 import rollout_pb2 as _rollout_pb2
 from fleet.v1 import route_pb2 as _route_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -22,7 +23,7 @@ CATALOGUE_FORMAT_LITELLM: CatalogueFormat
 CATALOGUE_FORMAT_FAILOVER: CatalogueFormat
 
 class RouteTaskRequest(_message.Message):
-    __slots__ = ("task_id", "title", "description", "requirements", "seed", "fallbacks", "trace", "dry_run")
+    __slots__ = ("task_id", "title", "description", "requirements", "seed", "fallbacks", "trace", "dry_run", "rollout")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +32,7 @@ class RouteTaskRequest(_message.Message):
     FALLBACKS_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     title: str
     description: str
@@ -39,17 +41,20 @@ class RouteTaskRequest(_message.Message):
     fallbacks: int
     trace: bool
     dry_run: bool
-    def __init__(self, task_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., requirements: _Optional[_Union[_route_pb2.RouteRequirements, _Mapping]] = ..., seed: _Optional[str] = ..., fallbacks: _Optional[int] = ..., trace: bool = ..., dry_run: bool = ...) -> None: ...
+    rollout: _rollout_pb2.RolloutUse
+    def __init__(self, task_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., requirements: _Optional[_Union[_route_pb2.RouteRequirements, _Mapping]] = ..., seed: _Optional[str] = ..., fallbacks: _Optional[int] = ..., trace: bool = ..., dry_run: bool = ..., rollout: _Optional[_Union[_rollout_pb2.RolloutUse, _Mapping]] = ...) -> None: ...
 
 class RouteTaskResponse(_message.Message):
-    __slots__ = ("selected", "plan", "instance")
+    __slots__ = ("selected", "plan", "instance", "decision")
     SELECTED_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
     selected: str
     plan: _route_pb2.RoutePlan
     instance: _instance_pb2.Instance
-    def __init__(self, selected: _Optional[str] = ..., plan: _Optional[_Union[_route_pb2.RoutePlan, _Mapping]] = ..., instance: _Optional[_Union[_instance_pb2.Instance, _Mapping]] = ...) -> None: ...
+    decision: _rollout_pb2.ModeDecision
+    def __init__(self, selected: _Optional[str] = ..., plan: _Optional[_Union[_route_pb2.RoutePlan, _Mapping]] = ..., instance: _Optional[_Union[_instance_pb2.Instance, _Mapping]] = ..., decision: _Optional[_Union[_rollout_pb2.ModeDecision, _Mapping]] = ...) -> None: ...
 
 class RouteTasksRequest(_message.Message):
     __slots__ = ("items",)
@@ -150,7 +155,7 @@ class OverrideRouteRequest(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., plan_id: _Optional[str] = ..., instance: _Optional[str] = ..., reason: _Optional[str] = ..., expires_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., force: bool = ..., plan_version: _Optional[int] = ...) -> None: ...
 
 class ReportOutcomeRequest(_message.Message):
-    __slots__ = ("plan_id", "task_id", "lease_epoch", "instance", "code", "message", "latency", "retry_after")
+    __slots__ = ("plan_id", "task_id", "lease_epoch", "instance", "code", "message", "latency", "retry_after", "rollout")
     PLAN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     LEASE_EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +164,7 @@ class ReportOutcomeRequest(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
     plan_id: str
     task_id: str
     lease_epoch: int
@@ -167,7 +173,8 @@ class ReportOutcomeRequest(_message.Message):
     message: str
     latency: _duration_pb2.Duration
     retry_after: _duration_pb2.Duration
-    def __init__(self, plan_id: _Optional[str] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., instance: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    rollout: _rollout_pb2.RolloutOutcome
+    def __init__(self, plan_id: _Optional[str] = ..., task_id: _Optional[str] = ..., lease_epoch: _Optional[int] = ..., instance: _Optional[str] = ..., code: _Optional[str] = ..., message: _Optional[str] = ..., latency: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., retry_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., rollout: _Optional[_Union[_rollout_pb2.RolloutOutcome, _Mapping]] = ...) -> None: ...
 
 class ReportOutcomeResponse(_message.Message):
     __slots__ = ("next",)
@@ -403,3 +410,121 @@ class ProviderAvailability(_message.Message):
     ready_ratio_1h: float
     ready_ratio_24h: float
     def __init__(self, provider_id: _Optional[str] = ..., instances: _Optional[int] = ..., ready: _Optional[int] = ..., ready_ratio_1h: _Optional[float] = ..., ready_ratio_24h: _Optional[float] = ...) -> None: ...
+
+class PutRolloutRequest(_message.Message):
+    __slots__ = ("rollout", "expected_version")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    rollout: _rollout_pb2.Rollout
+    expected_version: int
+    def __init__(self, rollout: _Optional[_Union[_rollout_pb2.Rollout, _Mapping]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+
+class GetRolloutRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class GetRolloutResponse(_message.Message):
+    __slots__ = ("rollout", "fallback", "orgs")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    ORGS_FIELD_NUMBER: _ClassVar[int]
+    rollout: _rollout_pb2.Rollout
+    fallback: _rollout_pb2.FallbackState
+    orgs: _containers.RepeatedCompositeFieldContainer[_rollout_pb2.FallbackState]
+    def __init__(self, rollout: _Optional[_Union[_rollout_pb2.Rollout, _Mapping]] = ..., fallback: _Optional[_Union[_rollout_pb2.FallbackState, _Mapping]] = ..., orgs: _Optional[_Iterable[_Union[_rollout_pb2.FallbackState, _Mapping]]] = ...) -> None: ...
+
+class ListRolloutsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRolloutsResponse(_message.Message):
+    __slots__ = ("rollouts",)
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
+    rollouts: _containers.RepeatedCompositeFieldContainer[GetRolloutResponse]
+    def __init__(self, rollouts: _Optional[_Iterable[_Union[GetRolloutResponse, _Mapping]]] = ...) -> None: ...
+
+class RemoveRolloutRequest(_message.Message):
+    __slots__ = ("name", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RemoveRolloutResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DecideModeRequest(_message.Message):
+    __slots__ = ("use", "dry_run")
+    USE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    use: _rollout_pb2.RolloutUse
+    dry_run: bool
+    def __init__(self, use: _Optional[_Union[_rollout_pb2.RolloutUse, _Mapping]] = ..., dry_run: bool = ...) -> None: ...
+
+class ForceFallbackRequest(_message.Message):
+    __slots__ = ("rollout", "org_id", "off", "reason", "duration")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    ORG_ID_FIELD_NUMBER: _ClassVar[int]
+    OFF_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    rollout: str
+    org_id: str
+    off: bool
+    reason: str
+    duration: _duration_pb2.Duration
+    def __init__(self, rollout: _Optional[str] = ..., org_id: _Optional[str] = ..., off: bool = ..., reason: _Optional[str] = ..., duration: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ResetFallbackRequest(_message.Message):
+    __slots__ = ("rollout", "org_id", "reason")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    ORG_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    rollout: str
+    org_id: str
+    reason: str
+    def __init__(self, rollout: _Optional[str] = ..., org_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class GetRolloutMetricsRequest(_message.Message):
+    __slots__ = ("rollout", "org_id", "orgs")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    ORG_ID_FIELD_NUMBER: _ClassVar[int]
+    ORGS_FIELD_NUMBER: _ClassVar[int]
+    rollout: str
+    org_id: str
+    orgs: bool
+    def __init__(self, rollout: _Optional[str] = ..., org_id: _Optional[str] = ..., orgs: bool = ...) -> None: ...
+
+class GetRolloutMetricsResponse(_message.Message):
+    __slots__ = ("metrics", "orgs")
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    ORGS_FIELD_NUMBER: _ClassVar[int]
+    metrics: _rollout_pb2.RolloutMetrics
+    orgs: _containers.RepeatedCompositeFieldContainer[_rollout_pb2.RolloutMetrics]
+    def __init__(self, metrics: _Optional[_Union[_rollout_pb2.RolloutMetrics, _Mapping]] = ..., orgs: _Optional[_Iterable[_Union[_rollout_pb2.RolloutMetrics, _Mapping]]] = ...) -> None: ...
+
+class ListComparisonsRequest(_message.Message):
+    __slots__ = ("rollout", "id", "different", "page_size", "page_token")
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    rollout: str
+    id: str
+    different: bool
+    page_size: int
+    page_token: str
+    def __init__(self, rollout: _Optional[str] = ..., id: _Optional[str] = ..., different: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListComparisonsResponse(_message.Message):
+    __slots__ = ("comparisons", "next_page_token")
+    COMPARISONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    comparisons: _containers.RepeatedCompositeFieldContainer[_rollout_pb2.Comparison]
+    next_page_token: str
+    def __init__(self, comparisons: _Optional[_Iterable[_Union[_rollout_pb2.Comparison, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

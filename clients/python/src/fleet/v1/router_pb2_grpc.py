@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from fleet.v1 import instance_pb2 as fleet_dot_v1_dot_instance__pb2
+from fleet.v1 import rollout_pb2 as fleet_dot_v1_dot_rollout__pb2
 from fleet.v1 import route_pb2 as fleet_dot_v1_dot_route__pb2
 from fleet.v1 import router_pb2 as fleet_dot_v1_dot_router__pb2
 
@@ -122,6 +123,51 @@ class RouterStub(object):
                 '/fleet.v1.Router/GetRoutingStats',
                 request_serializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsRequest.SerializeToString,
                 response_deserializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsResponse.FromString,
+                _registered_method=True)
+        self.PutRollout = channel.unary_unary(
+                '/fleet.v1.Router/PutRollout',
+                request_serializer=fleet_dot_v1_dot_router__pb2.PutRolloutRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_rollout__pb2.Rollout.FromString,
+                _registered_method=True)
+        self.GetRollout = channel.unary_unary(
+                '/fleet.v1.Router/GetRollout',
+                request_serializer=fleet_dot_v1_dot_router__pb2.GetRolloutRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.GetRolloutResponse.FromString,
+                _registered_method=True)
+        self.ListRollouts = channel.unary_unary(
+                '/fleet.v1.Router/ListRollouts',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ListRolloutsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ListRolloutsResponse.FromString,
+                _registered_method=True)
+        self.RemoveRollout = channel.unary_unary(
+                '/fleet.v1.Router/RemoveRollout',
+                request_serializer=fleet_dot_v1_dot_router__pb2.RemoveRolloutRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.RemoveRolloutResponse.FromString,
+                _registered_method=True)
+        self.DecideMode = channel.unary_unary(
+                '/fleet.v1.Router/DecideMode',
+                request_serializer=fleet_dot_v1_dot_router__pb2.DecideModeRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_rollout__pb2.ModeDecision.FromString,
+                _registered_method=True)
+        self.ForceFallback = channel.unary_unary(
+                '/fleet.v1.Router/ForceFallback',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ForceFallbackRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_rollout__pb2.FallbackState.FromString,
+                _registered_method=True)
+        self.ResetFallback = channel.unary_unary(
+                '/fleet.v1.Router/ResetFallback',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ResetFallbackRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_rollout__pb2.FallbackState.FromString,
+                _registered_method=True)
+        self.GetRolloutMetrics = channel.unary_unary(
+                '/fleet.v1.Router/GetRolloutMetrics',
+                request_serializer=fleet_dot_v1_dot_router__pb2.GetRolloutMetricsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.GetRolloutMetricsResponse.FromString,
+                _registered_method=True)
+        self.ListComparisons = channel.unary_unary(
+                '/fleet.v1.Router/ListComparisons',
+                request_serializer=fleet_dot_v1_dot_router__pb2.ListComparisonsRequest.SerializeToString,
+                response_deserializer=fleet_dot_v1_dot_router__pb2.ListComparisonsResponse.FromString,
                 _registered_method=True)
 
 
@@ -249,6 +295,70 @@ class RouterServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutRollout(self, request, context):
+        """Adds a rollout or replaces its definition; what it learnt stays. FAILED_PRECONDITION, reason ROLLOUT_DEFINED_ELSEWHERE, while environment or file
+        define it, reason SALT_CHANGED when the salt is another one. ABORTED, reason VERSION_MISMATCH, when expected_version is stale.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRollout(self, request, context):
+        """NOT_FOUND, reason ROLLOUT_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRollouts(self, request, context):
+        """By name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveRollout(self, request, context):
+        """Forgets a rollout of the store and what it learnt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideMode(self, request, context):
+        """Which mode shall do a piece of work, and why. What came of it is told by ReportOutcome.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForceFallback(self, request, context):
+        """Everything uses the old mode, or never falls back by itself, for a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetFallback(self, request, context):
+        """Ends fallback, trial and what was forced; a new epoch begins, old outcomes count no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRolloutMetrics(self, request, context):
+        """How both modes fared, as a whole or of one org.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListComparisons(self, request, context):
+        """Work beside its shadow, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RouterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -336,6 +446,51 @@ def add_RouterServicer_to_server(servicer, server):
                     servicer.GetRoutingStats,
                     request_deserializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsRequest.FromString,
                     response_serializer=fleet_dot_v1_dot_router__pb2.GetRoutingStatsResponse.SerializeToString,
+            ),
+            'PutRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutRollout,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.PutRolloutRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_rollout__pb2.Rollout.SerializeToString,
+            ),
+            'GetRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRollout,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.GetRolloutRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.GetRolloutResponse.SerializeToString,
+            ),
+            'ListRollouts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRollouts,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ListRolloutsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ListRolloutsResponse.SerializeToString,
+            ),
+            'RemoveRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveRollout,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.RemoveRolloutRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.RemoveRolloutResponse.SerializeToString,
+            ),
+            'DecideMode': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideMode,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.DecideModeRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_rollout__pb2.ModeDecision.SerializeToString,
+            ),
+            'ForceFallback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceFallback,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ForceFallbackRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_rollout__pb2.FallbackState.SerializeToString,
+            ),
+            'ResetFallback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetFallback,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ResetFallbackRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_rollout__pb2.FallbackState.SerializeToString,
+            ),
+            'GetRolloutMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRolloutMetrics,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.GetRolloutMetricsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.GetRolloutMetricsResponse.SerializeToString,
+            ),
+            'ListComparisons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListComparisons,
+                    request_deserializer=fleet_dot_v1_dot_router__pb2.ListComparisonsRequest.FromString,
+                    response_serializer=fleet_dot_v1_dot_router__pb2.ListComparisonsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -799,6 +954,249 @@ class Router(object):
             '/fleet.v1.Router/GetRoutingStats',
             fleet_dot_v1_dot_router__pb2.GetRoutingStatsRequest.SerializeToString,
             fleet_dot_v1_dot_router__pb2.GetRoutingStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/PutRollout',
+            fleet_dot_v1_dot_router__pb2.PutRolloutRequest.SerializeToString,
+            fleet_dot_v1_dot_rollout__pb2.Rollout.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/GetRollout',
+            fleet_dot_v1_dot_router__pb2.GetRolloutRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.GetRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRollouts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ListRollouts',
+            fleet_dot_v1_dot_router__pb2.ListRolloutsRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ListRolloutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/RemoveRollout',
+            fleet_dot_v1_dot_router__pb2.RemoveRolloutRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.RemoveRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideMode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/DecideMode',
+            fleet_dot_v1_dot_router__pb2.DecideModeRequest.SerializeToString,
+            fleet_dot_v1_dot_rollout__pb2.ModeDecision.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceFallback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ForceFallback',
+            fleet_dot_v1_dot_router__pb2.ForceFallbackRequest.SerializeToString,
+            fleet_dot_v1_dot_rollout__pb2.FallbackState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetFallback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ResetFallback',
+            fleet_dot_v1_dot_router__pb2.ResetFallbackRequest.SerializeToString,
+            fleet_dot_v1_dot_rollout__pb2.FallbackState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRolloutMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/GetRolloutMetrics',
+            fleet_dot_v1_dot_router__pb2.GetRolloutMetricsRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.GetRolloutMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListComparisons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fleet.v1.Router/ListComparisons',
+            fleet_dot_v1_dot_router__pb2.ListComparisonsRequest.SerializeToString,
+            fleet_dot_v1_dot_router__pb2.ListComparisonsResponse.FromString,
             options,
             channel_credentials,
             insecure,
