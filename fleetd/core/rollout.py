@@ -83,7 +83,7 @@ class Rollout:
     shadow_limit: int = 10
     fallback: FallbackRules = field(default_factory=FallbackRules)
     health_url: str = ""
-    targets: Targets = Targets()
+    targets: Targets = field(default_factory=Targets)
     origin: Origin = Origin.STORE
     version: int = 1
     updated_at: int = 0
