@@ -36,8 +36,9 @@ from fleetd.core.modes import Prefer
 from fleetd.core.probing import ProbeRules
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import RetryPolicy
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
 from fleetd.engine.engine_options import EngineOptions
+from fleetd.engine.log import Log
 from fleetd.engine.retention import RetentionOptions, keep_sweeping
 from fleetd.engine.route_ring import RouterOptions
 from fleetd.errors import WrongState

@@ -93,6 +93,33 @@ class Rollout:
         return self.new if name == self.new.name else self.old
 
 
+class TaskRollout(NamedTuple):
+    """
+    How the mode of a task was decided. `shadow` marks work on the side, which must have no effect outside; `other` is then the task whose shadow it is,
+    else the shadow of the task, "" = none.
+    """
+
+    name: str
+    mode: str
+    cause: Cause
+    epoch: int
+    trial: bool = False
+    shadow: bool = False
+    other: str = ""
+
+
+class Sample(NamedTuple):
+    """What came of a piece of work in a mode; `code` "" when it went well, `latency` ms."""
+
+    rollout: str
+    org_id: str
+    mode: str
+    epoch: int
+    code: str
+    latency: int
+    shadow: bool = False
+
+
 class Decision(NamedTuple):
     """
     Which mode, and why. `epoch` goes with the work and comes back with its outcome. `shadow` is the mode that should do the work on the side, "" =
