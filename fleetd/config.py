@@ -18,7 +18,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fleetd.options import PLACEHOLDERS, Config, Section, only_local, web_address
+from fleetd.option_types import PLACEHOLDERS, only_local, web_address
+from fleetd.options import Config, Section
 
 __all__ = [
     "Config",

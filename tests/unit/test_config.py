@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetd import daemon, exit_codes, options
+from fleetd import exit_codes, mapping
 from fleetd.bridges.webhook import WebhookOptions
 from fleetd.config import Config, ConfigError, Setting, alert_address, load
 from fleetd.core import alert
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.probing import ProbeRules
-from fleetd.options import YEAR, duration, duration_text, only_local, size, size_text
+from fleetd.durations import duration, duration_text
+from fleetd.option_types import PLACEHOLDERS, YEAR, only_local, size, size_text
 from fleetd.probes.prober import ProbeOptions
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "config.example.toml"
@@ -385,7 +386,7 @@ def test_a_template_in_plain_text_needs_not_be_json():
 
 
 def test_the_placeholders_of_templates_are_those_that_alerts_fill_in():
-    assert options.PLACEHOLDERS == alert.PLACEHOLDERS
+    assert PLACEHOLDERS == alert.PLACEHOLDERS
 
 
 def test_the_address_of_alerts_may_come_from_a_file_which_is_never_repeated(tmp_path):
@@ -408,10 +409,10 @@ def test_the_address_of_alerts_may_come_from_a_file_which_is_never_repeated(tmp_
 def test_the_rooms_of_the_router_get_what_is_configured(tmp_path):
     """R1, F3, F8: the numbers of the specification are the defaults, and each can be set."""
     config = load().config
-    assert daemon.breaker_rules(config) == BreakerRules()
-    assert daemon.probe_options(config) == ProbeOptions()
-    assert daemon.webhook_options(config) is None
-    assert daemon.webhook_options(load(assignments=["alerts.url=http://x"]).config) == WebhookOptions(
+    assert mapping.breaker_rules(config) == BreakerRules()
+    assert mapping.probe_options(config) == ProbeOptions()
+    assert mapping.webhook_options(config) is None
+    assert mapping.webhook_options(load(assignments=["alerts.url=http://x"]).config) == WebhookOptions(
         "http://x"
     )
     given = [
@@ -423,11 +424,11 @@ def test_the_rooms_of_the_router_get_what_is_configured(tmp_path):
         "alerts.attempts=2", "alerts.queue=1",
     ]  # fmt: skip
     config = load(assignments=given).config
-    assert daemon.breaker_rules(config) == BreakerRules(
+    assert mapping.breaker_rules(config) == BreakerRules(
         9, 8_000, 7_000, 6_000, 5, 0.4, 3_000, per_attempt=True
     )
-    assert daemon.probe_options(config) == ProbeOptions(1_000, 0.1, 900, 8, ProbeRules(7, 600, weight=0.5))
-    assert daemon.webhook_options(config) == WebhookOptions("http://y", "x", "text/plain", 4, 3_000, 2, 1)
+    assert mapping.probe_options(config) == ProbeOptions(1_000, 0.1, 900, 8, ProbeRules(7, 600, weight=0.5))
+    assert mapping.webhook_options(config) == WebhookOptions("http://y", "x", "text/plain", 4, 3_000, 2, 1)
 
 
 def test_the_version_is_printed():
