@@ -44,6 +44,7 @@ from fleetd.listening import BindError
 from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present
 from fleetd.probes.prober import ProbeOptions, keep_probing
+from fleetd.probes.rollout_prober import probe_rollouts
 from fleetd.router_files import Unusable
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import RpcOptions, RpcServer
@@ -186,6 +187,9 @@ class _Daemon:
             "retention": partial(keep_sweeping, engine, mapping.retention(self._config), log),
             "files": self._files.keep_reading,
             "host file": self._host_file.keep_reading,
+            "rollout probes": partial(
+                probe_rollouts, engine.rollout_book.effective, engine.rollouts_changed, engine.rollouts, log
+            ),
             "probes": partial(probe_instances, engine, mapping.probe_options(self._config), log),
         }
         if self._alerts is not None:

@@ -192,6 +192,10 @@ class RolloutBook:
         """Decide as of the last commit; a dry run is never part of the trial traffic. Raises NotFound ROLLOUT_NOT_FOUND."""
         return self._decide(self.present, name, org_id, session_id, dry_run=dry_run)
 
+    def effective(self) -> Mapping[str, Rollout]:
+        """Return the definitions that hold as of the last commit, by name."""
+        return {name: _find(self.present, name) for name in self.present.names()}
+
     def find_present(self, name: str) -> Rollout:
         """Return the definition that holds as of the last commit. Raises NotFound ROLLOUT_NOT_FOUND."""
         return _find(self.present, name)
