@@ -244,9 +244,12 @@ class Rollouts:
         """Take the step that outcomes, the probe or time ask for."""
         name, org_id = scope
         rollout = self._book.present.rollout(name)
-        if rollout is None or scope in self._moving or (org_id and not rollout.fallback.per_org):
+        if rollout is None or scope in self._moving:
             return
         now, state = self._engine.clock.now(), self._book.present.state(scope)
+        if org_id and state.phase is Phase.NORMAL and not rollout.fallback.per_org:
+            # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same.
+            return
         track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
         health = Health() if org_id else self._health.get(name, Health())
