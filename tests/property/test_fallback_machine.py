@@ -301,6 +301,35 @@ class FallbackMachine(RuleBasedStateMachine):
         world.judged()
         assert world.state.phase is (Phase.FALLBACK if held else Phase.TRIAL)
 
+    @precondition(lambda self: self.world.state.forced is None and self.world.health.failures < 3)
+    @rule(outcome=st.sampled_from(OUTCOMES[1:]), alike=st.booleans(), again=st.integers(1, 7))
+    def fails(self, outcome, alike, again):
+        """It fails, is tried as soon as it may be, and fails again; perhaps because what both modes need fails."""
+        world = self.world
+        for _ in range(again):
+            if world.state.phase is Phase.FALLBACK:
+                world.now += max(0, world.state.dwell - (world.now - world.began))
+                world.judged()
+            dwell, trial = world.state.dwell, world.state.phase is Phase.TRIAL
+            world.old.clear()
+            for _ in range(60 if alike and trial else 0):
+                world.old.add(world.now, outcome.latency, error=outcome.error, timeout=outcome.timeout)
+            for _ in range(60):
+                world.work(outcome)
+            world.judged()
+            if trial:
+                assert world.state.phase is Phase.FALLBACK
+                assert world.state.dwell == (dwell if alike else min(2 * dwell, RULES.dwell_max))
+
+    @precondition(lambda self: self.world.state.phase is Phase.TRIAL and self.world.state.forced is None)
+    @rule()
+    def trial_goes_well(self):
+        """What it saw before, ill or well, was not enough to decide; the rest is good."""
+        for _ in range(100):
+            self.world.work(GOOD)
+        self.world.judged()
+        assert self.world.state.phase is (Phase.FALLBACK if self.world.health.failures >= 3 else Phase.NORMAL)
+
     @rule(on=st.booleans())
     def force(self, on):
         self.world.by_hand(forced(self.world.state, Forced(on, "by hand"), self.world.next_epoch()))
