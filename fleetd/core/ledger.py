@@ -7,7 +7,7 @@ when it raises, it has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -34,6 +34,7 @@ from fleetd.core.task import (
     Status,
     Task,
 )
+from fleetd.core.task_event import TaskEvent, Told
 from fleetd.errors import WrongState
 
 
@@ -134,7 +135,10 @@ class Minute:
 
 @dataclass(slots=True)
 class Changes:
-    """Everything one write puts into the store. The store gives every event its `seq`. None among `instances` and `hosts` removes one."""
+    """
+    Everything one write puts into the store. The store gives every event its `seq`, and every task event its `position`; a task that has new ones need not
+    be among `tasks`. None among `instances` and `hosts` removes one.
+    """
 
     new_tasks: list[NewTask] = field(default_factory=list)
     tasks: dict[int, Task] = field(default_factory=dict)
@@ -154,6 +158,7 @@ class Changes:
     breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
     hosts: dict[str, HostRow | None] = field(default_factory=dict)
     deliveries: list[Delivered] = field(default_factory=list)
+    task_events: list[TaskEvent] = field(default_factory=list)
 
 
 class LeaseEnded(NamedTuple):
@@ -428,6 +433,15 @@ class Ledger:
         self.changes.events.append(
             Event(kind, self.now, task.seq, task.id, task.events, task.agent_id, task.org_id, payload)
         )
+
+    def tell(self, task: Task, told: Sequence[Told]) -> None:
+        """Add what the task's run tells. The row counts it and does not become another version."""
+        seq = task.task_event_seq
+        self.changes.task_events += [
+            TaskEvent(task.seq, task.id, number, task.lease_epoch, self.now, *one)
+            for number, one in enumerate(told, seq + 1)
+        ]
+        task.task_event_seq = seq + len(told)
 
     def agent_event(self, agent_id: str, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of an agent."""

@@ -161,6 +161,7 @@ class Task:
     `session_epoch` names, together with `agent_id`, the session that holds the lease `lease_epoch`; `ending` says how
     that lease ended once it has.
     `route` is None for a task without route requirements; `blocked` names what a BLOCKED task waits for (core.blocking), 0 otherwise.
+    `task_event_seq` is the seq of the newest TaskEvent, `task_event_base` that of the newest one when the present lease began.
     """
 
     seq: int
@@ -214,6 +215,8 @@ class Task:
     body_hash: bytes = b""
     route: TaskRoute | None = None
     blocked: int = 0
+    task_event_base: int = 0
+    task_event_seq: int = 0
 
     @property
     def live(self) -> bool:
