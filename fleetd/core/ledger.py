@@ -7,7 +7,7 @@ when it raises, it has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ from fleetd.core.task import (
     Status,
     Task,
 )
+from fleetd.core.task_event import TaskEvent, Told
 from fleetd.errors import WrongState
 
 
@@ -139,8 +140,9 @@ class Minute:
 @dataclass(slots=True)
 class Changes:
     """
-    Everything one write puts into the store. The store gives every event its `seq`. None among `instances`, `hosts` and what belongs to rollouts removes
-    one. `sides` holds how sides of stored comparisons ended, by comparison and whether it is the shadow's.
+    Everything one write puts into the store. The store gives every event its `seq`, and every task event its `position`; a task that has new ones need not
+    be among `tasks`. None among `instances`, `hosts` and what belongs to rollouts removes one. `sides` holds how sides of stored comparisons ended, by
+    comparison and whether it is the shadow's.
     """
 
     new_tasks: list[NewTask] = field(default_factory=list)
@@ -166,6 +168,7 @@ class Changes:
     rollout_salts: dict[str, Salt | None] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     sides: dict[tuple[str, bool], SideDone] = field(default_factory=dict)
+    task_events: list[TaskEvent] = field(default_factory=list)
 
 
 class LeaseEnded(NamedTuple):
@@ -459,6 +462,15 @@ class Ledger:
         self.changes.events.append(
             Event(kind, self.now, task.seq, task.id, task.events, task.agent_id, task.org_id, payload)
         )
+
+    def tell(self, task: Task, told: Sequence[Told]) -> None:
+        """Add what the task's run tells. The row counts it and does not become another version."""
+        seq = task.task_event_seq
+        self.changes.task_events += [
+            TaskEvent(task.seq, task.id, number, task.lease_epoch, self.now, *one)
+            for number, one in enumerate(told, seq + 1)
+        ]
+        task.task_event_seq = seq + len(told)
 
     def agent_event(self, agent_id: str, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of an agent."""

@@ -31,6 +31,7 @@ def claim(
     task.accepted = False
     task.ending = Ending.NONE
     task.order, task.order_at = Order.NONE, 0
+    task.task_event_base = task.task_event_seq
     decided = modes.taken(task.mode, task.mode_source, agent_id, host=host)
     if decided is not None:
         task.mode, task.mode_source = decided.mode, decided.source

@@ -135,6 +135,8 @@ def a_full_task(seq: int) -> Task:
         body_hash=b"\x00\xff",
         route=copy(FULL_ROUTE),
         blocked=-(2**63),
+        task_event_base=3,
+        task_event_seq=5,
     )
 
 

@@ -279,6 +279,8 @@ class Fleet:
         assert {status: count for status, count in snapshot.counts.items() if count} == truth
         assert engine.totals == snapshot.totals
         assert engine.last_event_seq == snapshot.last_event_seq
+        assert engine.task_feed.last == snapshot.last_task_event
+        await self._check_task_events(rows)
         held = sorted((task.agent_id, task.id, task.lease_epoch) for task in rows if task.live)
         mine = [(s.agent_id, *ref) for s in engine.sessions.all() for ref in s.refs()]
         assert sorted(mine) == held
@@ -290,6 +292,15 @@ class Fleet:
         assert {agent.spec.agent_id: agent for agent in snapshot.agents} == engine.agents
         assert {row.host.id: row for row in snapshot.hosts} == engine.hosts.present
         self._check_routes(snapshot, rows)
+
+    async def _check_task_events(self, rows: list[Task]) -> None:
+        """What is kept of a task ends with its newest event and has no gap; what was read without a search is what is stored."""
+        for task in rows:
+            page = await self.store.list_task_events(task.id, 0, 1_000_000, 1 << 40)
+            assert page is not None
+            assert [event.seq for event in page.events] == list(range(page.oldest, task.task_event_seq + 1))
+            assert (page.last, page.end) == (task.task_event_seq, True)
+            assert 0 <= task.task_event_base <= task.task_event_seq
 
     def _check_routes(self, snapshot: Snapshot, rows: list[Task]) -> None:
         book = self.engine.routes

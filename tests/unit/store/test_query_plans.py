@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from fleetd.core.task import Status, TaskFilter
-from fleetd.store import load, migrations, reads, retention, transaction
+from fleetd.store import load, migrations, reads, retention, task_events, transaction
 
 BY_ROWID = "USING INTEGER PRIMARY KEY (rowid"
 BY_ID = "USING INDEX sqlite_autoindex_tasks_1 (id=?)"
@@ -71,6 +71,35 @@ HOT = {
     "retention.FORGET_EVENTS": (retention.FORGET_EVENTS, [f"SEARCH events {BY_ROWID}<?)"]),
     "retention.OLDEST_AUDITS": (retention.OLDEST_AUDITS, [f"SEARCH audits {BY_ROWID}<?)", "SEARCH audits"]),
     "retention.FORGET_AUDITS": (retention.FORGET_AUDITS, [f"SEARCH audits {BY_ROWID}<?)"]),
+    "retention.FORGET_TASK_EVENTS": (
+        retention.FORGET_TASK_EVENTS,
+        [f"SEARCH task_events {BY_ROWID}<?)"],
+    ),
+    "retention.FORGET_TOLD": (
+        retention.FORGET_TOLD,
+        [
+            f"SEARCH task_events {BY_ROWID}=?)",
+            "SEARCH task_events USING INDEX task_events_by_task (task_ref=?)",
+        ],
+    ),
+    "retention.STILL_TOLD": (
+        retention.STILL_TOLD,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=?)"],
+    ),
+    "transaction.COUNT_TASK_EVENTS": (transaction.COUNT_TASK_EVENTS, [f"SEARCH tasks {BY_ROWID}=?)"]),
+    "task_events.TASK": (task_events.TASK, ["SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)"]),
+    "task_events.OLDEST_OF_TASK": (
+        task_events.OLDEST_OF_TASK,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=?)"],
+    ),
+    "task_events.OF_TASK": (
+        task_events.OF_TASK,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=? AND seq>?)"],
+    ),
+    "task_events.OF_ALL": (
+        task_events.OF_ALL,
+        [f"SEARCH e {BY_ROWID}>?)", f"SEARCH t {BY_ROWID}=?)"],
+    ),
     "reads.EVENT_CUT": (reads.EVENT_CUT, [f"SEARCH events {BY_ROWID}>?)"]),
     "events by seq": (
         reads.event_page("NOT INDEXED", "agent_id = ?"),
@@ -190,7 +219,7 @@ def test_every_statement_on_tasks_is_looked_at():
     """A statement added to the hot modules must be added here too."""
     known = {statement for statement, _ in HOT.values()}
     known |= {reads.LANES, reads.DELAYED, reads.BLOCKED, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
-    for module in (load, reads, retention, transaction):
+    for module in (load, reads, retention, task_events, transaction):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str) and not name.startswith("_") and " WHERE " in value:
                 assert value in known, f"{module.__name__}.{name}"
