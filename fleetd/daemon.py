@@ -31,7 +31,8 @@ from fleetd.clock import Clock, SystemClock
 from fleetd.config import Config, ConfigError
 from fleetd.core.host import Host
 from fleetd.core.rollout import Origin
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 from fleetd.engine.retention import keep_sweeping
 from fleetd.errors import WrongState
 from fleetd.host_file import HostFile
@@ -44,6 +45,7 @@ from fleetd.listening import BindError
 from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present
 from fleetd.probes.prober import ProbeOptions, keep_probing
+from fleetd.probes.rollout_prober import probe_rollouts
 from fleetd.rollout_file import RolloutFile, define
 from fleetd.router_files import Unusable
 from fleetd.rpc.health import HealthService
@@ -201,6 +203,9 @@ class _Daemon:
             "files": self._files.keep_reading,
             "host file": self._host_file.keep_reading,
             "rollout file": self._rollout_file.keep_reading,
+            "rollout probes": partial(
+                probe_rollouts, engine.rollout_book.effective, engine.rollouts_changed, engine.rollouts, log
+            ),
             "probes": partial(probe_instances, engine, mapping.probe_options(self._config), log),
         }
         if self._alerts is not None:

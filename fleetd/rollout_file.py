@@ -7,7 +7,8 @@ import asyncio
 from fleetd import rollout_list
 from fleetd.core.rolling import DefineRollouts
 from fleetd.core.rollout import Origin, Rollout
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 from fleetd.errors import FleetError
 from fleetd.read_again import ReadAgain
 from fleetd.rollout_list import RolloutList
@@ -56,9 +57,12 @@ async def define(engine: Engine, log: Log, rollouts: tuple[Rollout, ...], origin
     """Make these the rollouts of an origin; tell whether the store took them. What keeps it from that is logged. The engine must run."""
     try:
         # Not refused when many commands wait: nobody would try again.
-        await engine.post_internal(DefineRollouts(rollouts, origin))
+        kept = await engine.post_internal(DefineRollouts(rollouts, origin))
     except FleetError as error:
         again = "SIGHUP has them read again" if origin is Origin.FILE else "the next start tries again"
         log.error("rollouts_not_stored", origin=origin.name.lower(), message=f"{error}; {again}")  # noqa: TRY400 - for operators
         return False
+    for name in kept:
+        message = "its salt is another than the one it was begun with, which holds: a new one would move everybody"
+        log.warning("rollout_salt_kept", rollout=name, message=message)
     return True

@@ -107,6 +107,12 @@ class Retry:
                 f"task {task.id} is {task.status.name}; only FAILED and DEAD_LETTER tasks can be retried",
                 {"status": task.status.name},
             )
+        if task.shadow:
+            raise WrongState(
+                "TASK_NOT_RETRYABLE",
+                f"task {task.id} is the shadow of another; what it was compared with is over",
+                {"status": task.status.name},
+            )
         before = task.status
         fresh_start(ledger, task)
         ledger.enter_lane(task)

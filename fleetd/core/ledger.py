@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 
 from fleetd.core.agent import Agent
 from fleetd.core.breaker import Breaker, BreakerKey
+from fleetd.core.comparison import Comparison, Side, SideDone
 from fleetd.core.event import Event, EventType
+from fleetd.core.fallback import Fallback
 from fleetd.core.hostbook import HostBook, HostRow
 from fleetd.core.instance import Condition, Instance
 from fleetd.core.lanes import LaneKey
 from fleetd.core.limits import GateKey, GateRule, Gates
+from fleetd.core.rollout import Rollout, Sample
+from fleetd.core.rolloutbook import RolloutBook, Salt, Scope
 from fleetd.core.route import RoutePlan
 from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import Rules
@@ -134,7 +138,10 @@ class Minute:
 
 @dataclass(slots=True)
 class Changes:
-    """Everything one write puts into the store. The store gives every event its `seq`. None among `instances` and `hosts` removes one."""
+    """
+    Everything one write puts into the store. The store gives every event its `seq`. None among `instances`, `hosts` and what belongs to rollouts removes
+    one. `sides` holds how sides of stored comparisons ended, by comparison and whether it is the shadow's.
+    """
 
     new_tasks: list[NewTask] = field(default_factory=list)
     tasks: dict[int, Task] = field(default_factory=dict)
@@ -154,6 +161,11 @@ class Changes:
     breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
     hosts: dict[str, HostRow | None] = field(default_factory=dict)
     deliveries: list[Delivered] = field(default_factory=list)
+    rollouts: dict[str, Rollout | None] = field(default_factory=dict)
+    rollout_states: dict[Scope, Fallback | None] = field(default_factory=dict)
+    rollout_salts: dict[str, Salt | None] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    sides: dict[tuple[str, bool], SideDone] = field(default_factory=dict)
 
 
 class LeaseEnded(NamedTuple):
@@ -244,6 +256,7 @@ class Ledger:
         gates: Gates,
         routes: RouteBook,
         hosts: HostBook,
+        rollouts: RolloutBook,
         draw: Callable[[], float],
     ) -> None:
         self.now = now
@@ -252,6 +265,8 @@ class Ledger:
         self.gates = gates
         self.routes = routes
         self.hosts = hosts
+        self.rollouts = rollouts
+        self.samples: list[Sample] = []
         self.turned: dict[BreakerKey, Breaker] = {}
         self.waiting: dict[str, int] = {}
         self.changes = Changes()
@@ -386,7 +401,23 @@ class Ledger:
             if task.due:
                 self.clear_due(task, task.due)
             self.effects.append(Finished(task))
+            if task.rollout is not None and task.rollout.other:
+                self.compare(task)
         self.touch(task)
+
+    def compare(self, task: Task, *, size: int = 0, digest: str = "") -> None:
+        """Note how a task that has a shadow, or is one, has ended; a shadow gives its place back."""
+        rollout = task.rollout
+        if rollout is None or not rollout.other:
+            return
+        comparison = task.id if rollout.shadow else rollout.other
+        latency = max(0, self.now - task.started_at) if task.started_at else 0
+        code = "" if task.status is Status.COMPLETED else task.error_code or task.status.name
+        side = Side(task.id, rollout.mode, True, code, latency, size, digest)
+        key = (comparison, rollout.shadow)
+        if rollout.shadow and key not in self.changes.sides:
+            self.rollouts.give_place(rollout.name)
+        self.changes.sides[key] = SideDone(comparison, rollout.shadow, side, self.now)
 
     def touch(self, task: Task) -> None:
         """Note that the row changed."""

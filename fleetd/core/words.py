@@ -53,6 +53,7 @@ class Word(NamedTuple):
     refusal: str = ""
     instance: str = ""
     retry_after: int = 0
+    digest: str = ""
 
 
 class Result(IntEnum):
@@ -138,7 +139,7 @@ def _act(ledger: Ledger, task: Task, word: Word) -> Result:
             return Result.DUPLICATE
         runs.start(ledger, task)
     elif kind is WordKind.COMPLETE:
-        runs.complete(ledger, task, word.output, word.artifacts)
+        runs.complete(ledger, task, word.output, word.artifacts, digest=word.digest)
     elif kind is WordKind.ACCEPT:
         if task.accepted:
             return Result.DUPLICATE

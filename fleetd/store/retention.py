@@ -39,6 +39,12 @@ OLDEST_AUDITS = (
 )
 FORGET_AUDITS = "DELETE FROM audits WHERE id <= ?"
 
+OLDEST_COMPARISONS = (
+    "SELECT number, created_at FROM comparisons NOT INDEXED WHERE number < (SELECT max(number) FROM comparisons)"
+    " ORDER BY number LIMIT ?"
+)
+FORGET_COMPARISONS = "DELETE FROM comparisons WHERE number <= ? AND open = 0"
+
 FORGET_DELIVERIES = (
     "DELETE FROM deliveries WHERE (source, id) IN"
     " (SELECT source, id FROM deliveries INDEXED BY deliveries_by_time WHERE at < ? ORDER BY at LIMIT ?)"
@@ -60,8 +66,9 @@ def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> T
     events = _trim_log(connection, OLDEST_EVENTS, FORGET_EVENTS, retention.events_before, limit)
     audits = _trim_log(connection, OLDEST_AUDITS, FORGET_AUDITS, retention.audits_before, limit)
     deliveries = connection.execute(FORGET_DELIVERIES, (retention.events_before, limit)).rowcount
-    more = limit in (len(gone), events, audits, deliveries)
-    return Trimmed(len(gone), events, audits, more, deliveries)
+    compared = _trim_log(connection, OLDEST_COMPARISONS, FORGET_COMPARISONS, retention.events_before, limit)
+    more = limit in (len(gone), events, audits, deliveries, compared)
+    return Trimmed(len(gone), events, audits, more, deliveries, compared)
 
 
 def _trim_log(connection: sqlite3.Connection, oldest: str, forget: str, before: int, limit: int) -> int:

@@ -27,6 +27,7 @@ from fleetd.core.task import (
     Task,
 )
 from fleetd.store.json_text import decode, encode
+from fleetd.store.rollout_rows import rollout_text, task_rollout_of
 from fleetd.store.route_rows import route_of, route_text
 
 Row = Sequence[Any]
@@ -48,7 +49,7 @@ _EVENT_TYPE = _members(EventType)
 
 TASK_FIXED = (
     "seq", "id", "org_id", "task_type", "created_at", "exclusive", "retry", "parent_id", "external_ref", "idempotency_key",
-    "body_hash",
+    "body_hash", "rollout",
 )  # fmt: skip
 """Columns set by the insert alone, in the order of `task_values`."""
 
@@ -93,6 +94,7 @@ def task_fixed(task: Task) -> tuple[Any, ...]:
         task.external_ref,
         task.idempotency_key,
         task.body_hash,
+        None if task.rollout is None else rollout_text(task.rollout),
     )
 
 
@@ -147,7 +149,7 @@ def task_changes(task: Task) -> tuple[Any, ...]:
 
 
 def task_of(row: Row) -> Task:
-    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 51 keyword arguments cost three times as much."""
+    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 52 keyword arguments cost three times as much."""
     task = object.__new__(Task)
     (
         task.seq,
@@ -161,6 +163,7 @@ def task_of(row: Row) -> Task:
         task.external_ref,
         task.idempotency_key,
         task.body_hash,
+        rollout,
         status,
         priority,
         task.lane,
@@ -201,7 +204,7 @@ def task_of(row: Row) -> Task:
         task.reserved_agent,
         route,
         task.blocked,
-    ) = row[:51]
+    ) = row[:52]
     task.exclusive = exclusive == 1
     task.retry = None if retry is None else RetryPolicy(*decode(retry))
     task.status = _STATUS[status]
@@ -213,6 +216,7 @@ def task_of(row: Row) -> Task:
     task.order = _ORDER[order]
     task.ending = _ENDING[ending]
     task.route = None if route is None else route_of(route)
+    task.rollout = None if rollout is None else task_rollout_of(rollout)
     return task
 
 

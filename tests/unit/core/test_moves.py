@@ -11,6 +11,7 @@ from fleetd.core.hostbook import HostBook
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun, Update
 from fleetd.core.ledger import Due, DueKind, Ledger
 from fleetd.core.limits import Gates
+from fleetd.core.rolloutbook import RolloutBook
 from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Order, Priority, Spec, Status, Task
@@ -75,6 +76,7 @@ def a_ledger(task):
         Gates(),
         RouteBook(RouterRules(), Probes()),
         HostBook(),
+        RolloutBook(),
         lambda: 0.5,
     )
     ledger.adopt(task)
