@@ -63,6 +63,8 @@ async def define(engine: Engine, log: Log, rollouts: tuple[Rollout, ...], origin
         log.error("rollouts_not_stored", origin=origin.name.lower(), message=f"{error}; {again}")  # noqa: TRY400 - for operators
         return False
     for name in kept:
-        message = "its salt is another than the one it was begun with, which holds: a new one would move everybody"
+        message = (
+            "its salt is another than the one it was begun with, which holds: a new one would move everybody"
+        )
         log.warning("rollout_salt_kept", rollout=name, message=message)
     return True
