@@ -39,7 +39,7 @@ def refused(**environ: str) -> tuple[str, ...]:
 
 
 def test_g8_the_documented_defaults_are_the_defaults():
-    """The values of the predecessor's documentation, written out."""
+    """G7: and its targets. The values of the predecessor's documentation, written out."""
     written = defined(
         CHAT_EXECUTION_MODE="direct_llm",
         RUNTIME_SERVICE_URL="http://localhost:8000",

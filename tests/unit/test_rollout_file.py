@@ -29,11 +29,13 @@ class Taker:
     def __init__(self) -> None:
         self.commands: list[DefineRollouts] = []
         self.refusal: Exception | None = None
+        self.salted: list[str] = []
 
-    async def post_internal(self, command: Any) -> None:
+    async def post_internal(self, command: Any) -> list[str]:
         if self.refusal is not None:
             raise self.refusal
         self.commands.append(command)
+        return self.salted
 
     @property
     def last(self) -> dict[str, float]:
@@ -224,3 +226,16 @@ async def test_g8_the_environment_has_an_origin_of_its_own():
     taker.refusal = Unavailable("STORE_FULL", "the disk is full")
     assert not await define(taker, log, (), Origin.ENVIRONMENT)  # type: ignore[arg-type]
     assert log.lines[-1][1]["message"] == "the disk is full; the next start tries again"
+
+
+async def test_g2_a_salt_that_was_changed_is_told(file):
+    """The one the rollout was begun with holds: a new one would move everybody."""
+    taker, log = Taker(), Log()
+    taker.salted = ["chat"]
+    file.write_text(table("chat", 'salt = "new"'))
+    rollouts = reader(taker, log, file)
+    await rollouts.take(await rollouts.read())
+    assert [(name, fields.get("rollout")) for name, fields in log.lines] == [
+        ("rollout_salt_kept", "chat"),
+        ("rollouts_loaded", None),
+    ]
