@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from fleetd.core.agent import Agent
 from fleetd.core.breaker import Breaker, BreakerKey
 from fleetd.core.comparison import Comparison, Side, SideDone
+from fleetd.core.effect import Effect, Finished
 from fleetd.core.event import Event, EventType
 from fleetd.core.fallback import Fallback
 from fleetd.core.hostbook import HostBook, HostRow
@@ -169,65 +170,6 @@ class Changes:
     comparisons: list[Comparison] = field(default_factory=list)
     sides: dict[tuple[str, bool], SideDone] = field(default_factory=dict)
     task_events: list[TaskEvent] = field(default_factory=list)
-
-
-class LeaseEnded(NamedTuple):
-    """Effect: the agent no longer holds the lease; `tell` when it does not know yet."""
-
-    task_id: str
-    lane: int
-    agent_id: str
-    session_epoch: int
-    lease_epoch: int
-    tell: bool
-
-
-class Ordered(NamedTuple):
-    """Effect: the agent must stop this run."""
-
-    task: Task
-
-
-class Started(NamedTuple):
-    """Effect: the run began (its run timeout starts)."""
-
-    task: Task
-
-
-class Accepted(NamedTuple):
-    """Effect: the offer was accepted (its offer timer ends)."""
-
-    task: Task
-
-
-class Finished(NamedTuple):
-    """Effect: the task became terminal; whoever waits for it wants to know."""
-
-    task: Task
-
-
-class AgentChanged(NamedTuple):
-    """Effect: the agent's row changed in a way its session must learn of (orders, capabilities, status)."""
-
-    agent_id: str
-
-
-class SessionEnded(NamedTuple):
-    """Effect: the session is over; its stream, if any, is told why."""
-
-    agent_id: str
-    session_epoch: int
-    reason: str
-
-
-class RuleChanged(NamedTuple):
-    """Effect: a limit, weight or pause was changed."""
-
-    key: GateKey
-    rule: GateRule
-
-
-Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
 
 
 class Keys(NamedTuple):

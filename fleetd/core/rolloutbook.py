@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from itertools import count
-from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from fleetd.core.fallback import Fallback
 from fleetd.core.rollout import Decision, Origin, Rollout, decide
@@ -30,28 +29,16 @@ class Salt(NamedTuple):
     hash_version: int
 
 
-class Places:
+class Places(Protocol):
     """Shadows at once, by rollout: never more than the limit. Safe between threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._taken: dict[str, int] = {}
 
     def take(self, rollout: str, limit: int) -> bool:
         """Take a place, if one is free."""
-        with self._lock:
-            taken = self._taken.get(rollout, 0)
-            if taken >= limit:
-                return False
-            self._taken[rollout] = taken + 1
-            return True
+        ...
 
     def give(self, rollout: str) -> None:
-        with self._lock:
-            self._taken[rollout] = max(0, self._taken.get(rollout, 0) - 1)
-
-    def taken(self, rollout: str) -> int:
-        return self._taken.get(rollout, 0)
+        """Give a place back."""
+        ...
 
 
 class View(NamedTuple):
@@ -96,9 +83,9 @@ EMPTY = View({}, {}, {}, {})
 class RolloutBook:
     """`present` is what the last commit left."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places) -> None:
         self.present = EMPTY
-        self.places = Places()
+        self.places = places
         self._working: View | None = None
         self._changed: dict[Scope, tuple[Fallback, Fallback]] = {}
         self._redefined = False

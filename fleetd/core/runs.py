@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fleetd.core import failover, modes, routed
+from fleetd.core.effect import Accepted, AgentChanged, LeaseEnded, Started
 from fleetd.core.event import EventType
-from fleetd.core.ledger import Accepted, AgentChanged, DueKind, LeaseEnded, Ledger, Started
+from fleetd.core.ledger import DueKind, Ledger
 from fleetd.core.rollout import Sample
 from fleetd.core.task import Artifact, Ending, Mode, ModeSource, Order, Payload, Run, Status, Task
 

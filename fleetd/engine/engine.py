@@ -45,6 +45,7 @@ from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.router import Router
 from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
+from fleetd.engine.shadow_places import ShadowPlaces
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
 from fleetd.engine.task_feed import TaskFeed
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
@@ -91,7 +92,7 @@ class Engine:
         self.agents: dict[str, Agent] = {}
         self.routes = RouteBook(rules.router, Probes())
         self.hosts = HostBook()
-        self.rollout_book = RolloutBook()
+        self.rollout_book = RolloutBook(ShadowPlaces())
         self.rollouts_changed = asyncio.Event()
         self.hosts_changed = asyncio.Event()
         self.sweeper = Sweeper(self)

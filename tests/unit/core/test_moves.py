@@ -19,6 +19,7 @@ from fleetd.core.task_event import Told
 from fleetd.core.timers import EndGraces, EndOffers, FireDue
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.half_open import Probes
+from fleetd.engine.shadow_places import ShadowPlaces
 from fleetd.errors import FleetError, WrongState
 
 S = Status
@@ -77,7 +78,7 @@ def a_ledger(task):
         Gates(),
         RouteBook(RouterRules(), Probes()),
         HostBook(),
-        RolloutBook(),
+        RolloutBook(ShadowPlaces()),
         lambda: 0.5,
     )
     ledger.adopt(task)
