@@ -226,6 +226,9 @@ class Rollouts:
         self._forced.pop(scope, None)
         if after.phase is not Phase.NORMAL:
             self._began[scope] = now
+        elif not scope[1] and scope[0] in self._health:
+            # Failures from before a reset are old samples, too.
+            self._health[scope[0]] = Health(asked=True)
         if after.forced is not None and after.forced.until:
             self._forced[scope] = now + max(0, after.forced.until - wall)
         name, org_id = scope

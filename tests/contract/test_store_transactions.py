@@ -10,6 +10,7 @@ import pytest
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.ledger import Changes, Due, DueKind, Edge, Keys, Minute
+from fleetd.core.rollout import Cause, TaskRollout
 from fleetd.core.route import LatencyClass, Requirements, TaskRoute, Try
 from fleetd.core.task import (
     Artifact,
@@ -137,6 +138,7 @@ def a_full_task(seq: int) -> Task:
         blocked=-(2**63),
         task_event_base=3,
         task_event_seq=5,
+        rollout=TaskRollout("chat", "new", Cause.PERCENT, 7, trial=True, shadow=True, other="task-0"),
     )
 
 
