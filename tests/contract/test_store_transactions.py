@@ -222,6 +222,7 @@ async def test_an_update_writes_every_field_but_those_that_name_the_task(store):
         "key",
         b"\x00\xff",
     )
+    first.rollout = a_full_task(1).rollout
     await add(store, first)
     full = a_full_task(1)
     full.id = first.id
