@@ -34,6 +34,7 @@ class Chronicle:
         self.count = count
         self.batch = batch
         self.repeats = 0  # so many events before the one wanted are sent again
+        self.compact = False  # the task's end is told with its last events
         self.breaks: deque[tuple[int, Any]] = deque()
         self.asked: list[Any] = []
         self._server = grpc.aio.server()
@@ -77,6 +78,8 @@ class Chronicle:
             stop = min(start + self.batch, last + 1)
             message = s.WatchTaskResponse(resume_from_seq=stop)
             self._fill(message, request, range(start, stop))
+            if rest and self.compact and stop > self.count:
+                message.finished = s.TaskStatus.TASK_STATUS_COMPLETED
             yield message
         if how is not None:
             await context.abort_with_status(how)

@@ -136,6 +136,18 @@ async def test_a_reader_who_stops_in_the_middle_may_come_back(client, chronicle)
     assert stream.finished == "COMPLETED"
 
 
+async def test_a_reader_who_stopped_among_the_last_events_needs_no_daemon_for_the_rest(client, chronicle):
+    """G6."""
+    chronicle.compact = True
+    stream = client.watch_task("T", 8)
+    async with aclosing(aiter(stream)) as events:
+        assert (await anext(events)).id == "8"
+    assert stream.finished == ""
+    assert [event.id async for event in stream] == ["9", "10"]
+    assert stream.finished == "COMPLETED"
+    assert len(chronicle.asked) == 1
+
+
 @pytest.mark.parametrize("method", ["list_task_events", "list_task_envelopes"])
 async def test_pages_are_read_to_the_present_end(client, chronicle, method):
     """G6."""
