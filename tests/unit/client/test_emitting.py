@@ -260,12 +260,16 @@ async def test_a_run_without_a_rollout_has_no_mode_and_is_no_shadow():
     assert await seen_by(lambda ctx: (ctx.mode, ctx.shadow, ctx.rollout)) == ("", False, None)
 
 
+@pytest.mark.parametrize("place", ["result", "context"])
 @pytest.mark.parametrize(("digest", "word"), [("sha256:1", "complete"), ("x" * 129, "fail")])
-async def test_a_result_may_have_a_digest_that_its_shadow_is_compared_by(digest, word):
+async def test_a_result_may_have_a_digest_that_its_shadow_is_compared_by(digest, word, place):
     """G2."""
 
-    async def work(_ctx):
-        return Result("answer", digest=digest)
+    async def work(ctx):
+        if place == "result":
+            return Result("answer", digest=digest)
+        ctx.digest = digest
+        return "answer"
 
     desk = Desk(work)
     desk.begin()

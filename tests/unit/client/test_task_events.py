@@ -117,6 +117,9 @@ def test_an_unknown_kind_shows_its_own_type():
         (lambda: task_events.other("Thought"), "type"),
         (lambda: task_events.other("message"), "type"),
         (lambda: task_events.other(""), "type"),
+        (lambda: task_events.other("unknown"), "type"),
+        (lambda: task_events.other("x" * 65), "type"),
+        (lambda: task_events.other("1st"), "type"),
     ],
 )
 def test_what_is_bad_is_refused_by_its_field(make, field):

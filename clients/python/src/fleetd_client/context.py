@@ -27,6 +27,8 @@ class Context:
 
     def __init__(self, lease: Lease, say: Callable[[Report], None], certain: Callable[[], bool]) -> None:
         self.lease = lease
+        # Of the result, at most 128 characters: those of a task and its shadow are equal when their digests are.
+        self.digest = ""
         self._say = say
         self._certain = certain
         self._cancelled = False

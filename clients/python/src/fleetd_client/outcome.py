@@ -72,14 +72,14 @@ class Cancelled(Exception):
     """Raised in a plain handler by ctx.check() when the run shall stop; asyncio.CancelledError is its twin in async ones."""
 
 
-def completed(task_id: str, lease_epoch: int, value: Any) -> Report:
-    """The word for a returned value; a value that cannot travel is a failure of the handler."""
+def completed(task_id: str, lease_epoch: int, value: Any, digest: str = "") -> Report:
+    """The word for a returned value; a value that cannot travel is a failure of the handler. Its own digest wins over `digest`."""
     try:
         if isinstance(value, Result):
             output, artifacts = pack(value.output, value.content_type, "output"), value.artifacts
-            digest = value.digest
+            digest = value.digest or digest
         else:
-            output, artifacts, digest = pack(value, field="output"), (), ""
+            output, artifacts = pack(value, field="output"), ()
         if len(digest) > DIGEST_CHARS:
             raise ValueError(f"a digest has at most {DIGEST_CHARS} characters, not {len(digest)}")  # noqa: TRY301
         word = CompleteWord(output=output, artifacts=artifacts, digest=digest)

@@ -29,7 +29,7 @@ class Run:
 
     def ended(self, value: Any) -> Report:
         """The word for a handler that returned: its result counts even when it was to stop; the daemon decides."""
-        return completed(*self.key, value)
+        return completed(*self.key, value, self.context.digest)
 
     def raised(self, error: BaseException) -> Report:
         """The word for a handler that raised; a cancellation that was asked for is the end that was asked for."""

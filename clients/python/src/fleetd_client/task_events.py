@@ -30,9 +30,10 @@ from fleetd_client.words import number
 # The daemon's limits of one event.
 EVENT_BYTES = 256 * 1024
 ID_CHARS = 128
-TYPE = re.compile(r"[a-z0-9_]{1,128}")
+TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DATA = TaskEvent.DESCRIPTOR.oneofs_by_name["data"]
-KNOWN = frozenset(field.name for field in DATA.fields) - {"other"}
+# What none of an agent's own kinds may be called: the known ones, and what the daemon calls those that it does not know.
+TAKEN = frozenset(field.name for field in DATA.fields) | {"unknown"}
 
 
 def message(
@@ -216,11 +217,10 @@ def other(
     id: str = "",  # noqa: A002 - as the API calls it
     at: Moment | None = None,
 ) -> TaskEvent:
-    """An event of a kind of your own, in small letters, digits and _; stored and streamed unchanged."""
-    if not TYPE.fullmatch(type) or type in KNOWN or type == "other":
-        raise InvalidArgument(
-            [("type", f"small letters, digits and _, and none of the known types, not {type!r}")]
-        )
+    """An event of a kind of your own, in small letters, digits and _, a letter first; stored and streamed unchanged."""
+    if not TYPE.fullmatch(type) or type in TAKEN:
+        right = "1 to 64 small letters, digits and _, a letter first, and none of the known types"
+        raise InvalidArgument([("type", f"{right}, not {type!r}")])
     return _event(id, at, other=pb.OtherEvent(type=type, data=_struct("data", data)))
 
 
