@@ -6,6 +6,7 @@ from fleetd.core.interventions import Cancel
 from fleetd.core.task import Status
 from fleetd.core.task_event import Told
 from fleetd.core.words import Result, WordKind
+from fleetd.engine.retention import RetentionOptions, sweep
 from fleetd.store.sqlite import SqliteStore
 from tests.unit.engine.fleet import Fleet, ref
 
@@ -213,3 +214,18 @@ async def test_large_events_count_among_the_bytes_of_a_batch(fleet):
     batch = fleet.engine.batch
     await fleet.together(*[big] * 4)  # 3 MB each, of 4 MiB that one batch may have: the second one fills it
     assert fleet.engine.batch == batch + 2
+
+
+async def test_events_are_kept_as_long_as_the_other_events():
+    """D12, G6."""
+    fleet = await Fleet().open()
+    task, agent, offer = await running(fleet)
+    await tell(agent, offer, 1, "a", "b")
+    fleet.clock.advance(1_000)
+    await agent.say(offer, WordKind.EVENTS, first=3, events=told("c"))
+    fleet.clock.advance(7 * 86_400_000 - 500)
+    gone = await sweep(fleet.engine, RetentionOptions(tasks=0))
+    assert gone.task_events == 2
+    assert await kept(fleet, task.id) == [(3, "c")]
+    assert (await fleet.task(task.id)).task_event_seq == 3
+    await fleet.close()
