@@ -152,7 +152,8 @@ class Rollouts:
     def note(self, sample: Sample) -> None:
         """Count an outcome, and take the step that follows from it, if one does."""
         rollout = self._book.present.rollout(sample.rollout)
-        if rollout is None:
+        # Who was cancelled says nothing about the mode it worked in.
+        if rollout is None or sample.code == "CANCELLED":
             return
         threshold = rollout.fallback.timeout_threshold
         timeout = sample.code in TIMEOUTS or sample.latency > threshold
