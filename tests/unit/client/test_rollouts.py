@@ -348,6 +348,22 @@ def test_a_definition_may_be_a_mapping_with_the_names_of_the_api():
     assert request.rollout.percent == 12.5
 
 
+def test_a_definition_may_be_written_as_in_the_daemons_file():
+    """G2, G3."""
+    made = rollouts.definition(
+        {
+            "name": "chat",
+            "bucket_by": "session",
+            "fallback": {"window": "5m", "dwell": "1.5s", "dwell_max": "1h", "probe_timeout": "250ms"},
+            "targets": {"avg_latency": "3s"},
+        }
+    )
+    assert made.bucket_by == 2
+    rules = made.fallback
+    spans = (rules.window, rules.dwell, rules.dwell_max, rules.probe_timeout, made.targets.avg_latency)
+    assert [span.ToMilliseconds() for span in spans] == [300_000, 1_500, 3_600_000, 250, 3_000]
+
+
 def test_a_name_that_a_definition_does_not_have_is_refused():
     """G1, S3."""
     with pytest.raises(InvalidArgument, match="percentage"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def decide_mode(
 
 def put_rollout(rollout: s.Rollout | Mapping[str, Any], *, expected_version: int = 0) -> Plan[s.Rollout]:
     """
-    Add a rollout, or replace its definition; what it learnt stays. A mapping has the names of the API, spans as "300s".
+    Add a rollout, or replace its definition; what it learnt stays. A mapping has the names of the API, spans as "300s" or "5m".
     FailedPrecondition (ROLLOUT_DEFINED_ELSEWHERE, SALT_CHANGED), Aborted when expected_version is stale.
     """
     request = s.PutRolloutRequest(rollout=definition(rollout), expected_version=expected_version)
@@ -91,12 +92,33 @@ def comparison_page(
 
 
 def definition(rollout: s.Rollout | Mapping[str, Any]) -> s.Rollout:
-    """The message of a definition; InvalidArgument says what in a mapping there is not."""
+    """The message of a definition; InvalidArgument says what in a mapping there is not. Spans and buckets may also be written as in the daemon's file."""
     if isinstance(rollout, s.Rollout):
         return rollout
     whole = s.Rollout()
     try:
-        ParseDict(dict(rollout), whole)
+        ParseDict(_plain(rollout), whole)
     except ParseError as error:
         raise InvalidArgument([("rollout", str(error))]) from error
     return whole
+
+
+SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|m|h)")
+SECONDS = {"ms": 0.001, "m": 60.0, "h": 3_600.0}
+
+
+def _plain(rollout: Mapping[str, Any]) -> dict[str, Any]:
+    """The form that protobuf reads: "5m" as "300s", "session" as ROLLOUT_BUCKET_SESSION."""
+    fields = dict(rollout)
+    for name in ("bucket_by", "bucketBy"):
+        if isinstance(fields.get(name), str) and fields[name].lower() in ("org", "session"):
+            fields[name] = f"ROLLOUT_BUCKET_{fields[name].upper()}"
+    for name in ("fallback", "targets"):
+        if isinstance(fields.get(name), Mapping):
+            fields[name] = {key: _seconds(value) for key, value in fields[name].items()}
+    return fields
+
+
+def _seconds(value: Any) -> Any:
+    found = SPAN.fullmatch(value) if isinstance(value, str) else None
+    return f"{float(found[1]) * SECONDS[found[2]]:.9f}s" if found else value

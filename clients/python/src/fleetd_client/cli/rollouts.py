@@ -63,7 +63,7 @@ async def put(
     """
     Add a rollout, or replace its definition; what it learnt stays.
 
-    The file has the names of the API, spans as "300s". What `get -o json` prints is taken, too: only its rollout counts.
+    The file has the names of the API, spans as "300s" or "5m". What `get -o json` prints is taken, too: only its rollout counts.
 
     Example: fleetctl rollouts put chat.json
     """
