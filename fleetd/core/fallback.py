@@ -247,7 +247,9 @@ def forced(state: Fallback, what: Forced, epoch: int) -> Fallback:
 
 
 def released(state: Fallback, now: int, epoch: int) -> Fallback:
-    """Return the state when what was forced has run out: what it was before goes on, a fallback with a whole dwell, and only new outcomes count."""
+    """Return the state when what was forced has run out: what it was before goes on with its whole time, and only new outcomes count."""
+    if state.phase is Phase.TRIAL:
+        return replace(state, forced=None, since=now, until=now + state.until - state.since, epoch=epoch)
     until = now + state.dwell if state.phase is Phase.FALLBACK else state.until
     return replace(state, forced=None, until=until, epoch=epoch)
 
