@@ -10,6 +10,7 @@ import pytest
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.ledger import Changes, Due, DueKind, Edge, Keys, Minute
+from fleetd.core.rollout import Cause, TaskRollout
 from fleetd.core.route import LatencyClass, Requirements, TaskRoute, Try
 from fleetd.core.task import (
     Artifact,
@@ -135,6 +136,7 @@ def a_full_task(seq: int) -> Task:
         body_hash=b"\x00\xff",
         route=copy(FULL_ROUTE),
         blocked=-(2**63),
+        rollout=TaskRollout("chat", "runtime", Cause.PERCENT, 27, trial=True, shadow=True, other="task-1"),
     )
 
 
