@@ -346,7 +346,8 @@ class Ledger:
             if task.due:
                 self.clear_due(task, task.due)
             self.effects.append(Finished(task))
-            if task.rollout is not None and task.rollout.other:
+            # That a dead letter is thrown away changes nothing of how the work ended.
+            if task.rollout is not None and status is not Status.DISCARDED:
                 self.compare(task)
         self.touch(task)
 

@@ -6,9 +6,7 @@ A transaction sees what it changed itself; the event loop sees what the last com
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from itertools import count
 from typing import NamedTuple, Protocol
 
 from fleetd.core.fallback import Fallback
@@ -17,6 +15,9 @@ from fleetd.errors import NotFound
 
 Scope = tuple[str, str]
 """A rollout, and one org of it or "" for the whole."""
+
+Trial = tuple[Scope, int]
+"""A scope and the epoch of its trial."""
 
 ORDER = (Origin.ENVIRONMENT, Origin.FILE, Origin.STORE)
 """Whose definition holds when several define a rollout (G4)."""
@@ -38,6 +39,35 @@ class Places(Protocol):
 
     def give(self, rollout: str) -> None:
         """Give a place back."""
+        ...
+
+
+class Trials(Protocol):
+    """Whose work is part of a trial's traffic: the first of all, and then a share of it, evenly. Safe between threads."""
+
+    def take(self, trial: Trial, percent: float, *, inside: bool) -> bool:
+        """Tell whether the next piece of work is part of the traffic; `inside` a transaction, which may be taken back."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How many numbers the present transaction has taken."""
+        ...
+
+    def give_back(self, beyond: int = 0) -> None:
+        """Give what the present transaction has taken to others, save for the first `beyond`."""
+        ...
+
+    def keep(self) -> None:
+        """The present transaction was committed."""
+        ...
+
+    def sent(self, trial: Trial) -> int:
+        """Return how much work a trial has sent to the new mode, since the start of the daemon."""
+        ...
+
+    def forget(self, trial: Trial) -> None:
+        """A trial is over."""
         ...
 
 
@@ -83,15 +113,15 @@ EMPTY = View({}, {}, {}, {})
 class RolloutBook:
     """`present` is what the last commit left."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, trials: Trials) -> None:
         self.present = EMPTY
         self.places = places
+        self.trials = trials
         self._working: View | None = None
         self._changed: dict[Scope, tuple[Fallback, Fallback]] = {}
         self._redefined = False
         self._taken: list[str] = []
         self._given: list[str] = []
-        self._trials: dict[tuple[Scope, int], count[int]] = {}
 
     # what a transaction asks and changes
 
@@ -136,7 +166,7 @@ class RolloutBook:
 
     def decide(self, name: str, org_id: str, session_id: str) -> Decision:
         """Decide the mode of a piece of work, as the transaction sees it. Raises NotFound ROLLOUT_NOT_FOUND."""
-        return self._decide(self.view, name, org_id, session_id)
+        return self._decide(self.view, name, org_id, session_id, inside=True)
 
     def take_place(self, rollout: Rollout) -> bool:
         """Take a place for a shadow that is a task, if one is free."""
@@ -156,13 +186,14 @@ class RolloutBook:
         if self._working is not None:
             self.present, self._working = self._working, None
         self._taken.clear()
+        self.trials.keep()
         for name in self._given:
             self.places.give(name)
         self._given.clear()
         committed = Committed(self._changed, self._redefined)
         self._changed, self._redefined = {}, False
         for scope, (before, _) in committed.states.items():
-            self._trials.pop((scope, before.epoch), None)
+            self.trials.forget((scope, before.epoch))
         return committed
 
     def rollback(self) -> None:
@@ -172,12 +203,13 @@ class RolloutBook:
             self.places.give(name)
         self._taken.clear()
         self._given.clear()
+        self.trials.give_back()
 
     # what the event loop asks
 
     def decide_outside(self, name: str, org_id: str, session_id: str, *, dry_run: bool = False) -> Decision:
         """Decide as of the last commit; a dry run is never part of the trial traffic. Raises NotFound ROLLOUT_NOT_FOUND."""
-        return self._decide(self.present, name, org_id, session_id, dry_run=dry_run)
+        return self._decide(self.present, name, org_id, session_id, inside=False, dry_run=dry_run)
 
     def effective(self) -> Mapping[str, Rollout]:
         """Return the definitions that hold as of the last commit, by name."""
@@ -205,7 +237,7 @@ class RolloutBook:
                 self.places.take(name, number)
 
     def _decide(
-        self, view: View, name: str, org_id: str, session_id: str, *, dry_run: bool = False
+        self, view: View, name: str, org_id: str, session_id: str, *, inside: bool, dry_run: bool = False
     ) -> Decision:
         rollout = _find(view, name)
         whole = view.state((name, ""))
@@ -215,18 +247,10 @@ class RolloutBook:
             if dry_run:
                 return False
             scope, state = ((name, org_id), own) if of_org else ((name, ""), whole)
-            return self._take_trial(scope, (state or whole).epoch, rollout.fallback.trial_percent)
+            trial = scope, (state or whole).epoch
+            return self.trials.take(trial, rollout.fallback.trial_percent, inside=inside)
 
         return decide(rollout, whole, own, org_id, session_id, view.epoch(name), take_trial)
-
-    def _take_trial(self, scope: Scope, epoch: int, percent: float) -> bool:
-        """
-        Tell whether the next piece of work is part of the trial traffic: the first one is, and then `percent` of all, evenly.
-
-        Not by chance and not by bucket: a rollout of three orgs must find out whether the new mode is well again, too.
-        """
-        number = next(self._trials.setdefault((scope, epoch), count()))
-        return math.ceil((number + 1) * percent / 100) > math.ceil(number * percent / 100)
 
     def _own(self) -> View:
         if self._working is None:

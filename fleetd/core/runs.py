@@ -140,7 +140,7 @@ def fail(
     _sample(ledger, task, code)
     larger_ctx = routed.run_failed(ledger, task, code, message)
     judgement = failover.verdict(code, larger_ctx=larger_ctx)
-    if failover.fault(code).limit:
+    if failover.fault(code).limit and not task.shadow:
         _failed_event(ledger, task, final=True)
         dead_letter(ledger, task, code, message)
         _record(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)

@@ -49,6 +49,7 @@ from fleetd.engine.shadow_places import ShadowPlaces
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
 from fleetd.engine.task_feed import TaskFeed
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
+from fleetd.engine.trials import TrialTraffic
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
 from fleetd.store.base import CommitUnclear, Script, Store, StoreBroken, StoreFull
@@ -92,7 +93,7 @@ class Engine:
         self.agents: dict[str, Agent] = {}
         self.routes = RouteBook(rules.router, Probes())
         self.hosts = HostBook()
-        self.rollout_book = RolloutBook(ShadowPlaces())
+        self.rollout_book = RolloutBook(ShadowPlaces(), TrialTraffic())
         self.rollouts_changed = asyncio.Event()
         self.hosts_changed = asyncio.Event()
         self.sweeper = Sweeper(self)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fleetd.core.fallback import Fallback, Health, Phase, judge
 from fleetd.core.ledger import Ledger
-from fleetd.core.rolling import MoveFallback, ReleaseForced
+from fleetd.core.rolling import MoveFallback, ReleaseForced, falls_back
 from fleetd.core.rollout import Decision, Rollout, Sample
 from fleetd.core.rollout_window import Window
 from fleetd.core.rolloutbook import Scope
@@ -29,15 +29,21 @@ ORGS = 1_000
 """Orgs of one rollout whose outcomes are counted apart, the most recent ones: some 10 MB, and more than a list on a screen shows."""
 TIMEOUTS = frozenset({"TIMEOUT", "RUN_TIMEOUT", "DEADLINE_EXCEEDED"})
 """Codes that mean that time was over (G5)."""
+CANCELLED = "CANCELLED"
 AGAIN = 1_000
 """Milliseconds until a step that the store refused is tried again."""
+
+
+Kind = tuple[int, str, str]
+"""What outcomes are counted by: the window and the names of both modes. Those of another kind say nothing."""
 
 
 class Track:
     """What came of work within the window: of both modes, of shadows, and of the new mode in the present epoch, which alone decides."""
 
-    def __init__(self, span: int) -> None:
-        self.span = span
+    def __init__(self, kind: Kind) -> None:
+        span = kind[0]
+        self.kind = kind
         self.old = Window(span)
         self.new = Window(span)
         self.shadow = Window(span)
@@ -79,8 +85,10 @@ class Rollouts:
         # Monotonic ms: when the phase of a scope that is not NORMAL began, and when what is forced runs out.
         self._began: dict[Scope, int] = {}
         self._forced: dict[Scope, int] = {}
-        # Scopes with a step under way.
+        # Scopes with a step under way, those whose step the store refused, and when everything is looked at once more (monotonic ms).
         self._moving: set[Scope] = set()
+        self._refused: set[Scope] = set()
+        self._again: int | None = None
 
     def begin(self) -> None:
         """Go on after a start: what stood in the store stands, with the time it had left (G4)."""
@@ -95,6 +103,9 @@ class Rollouts:
                 self._began[scope] = now - (length - left)
             if state.forced is not None and state.forced.until:
                 self._forced[scope] = now + max(0, state.forced.until - wall)
+        if self._began:
+            # What came to its end while the daemon was down.
+            self._again = now
         self._arm()
 
     # what callers ask
@@ -120,15 +131,16 @@ class Rollouts:
         Raises NotFound ROLLOUT_NOT_FOUND.
         """
         rollout = self._book.find_present(sample.rollout)
-        self.note(sample)
         if decision_id and sample.mode in (rollout.old.name, rollout.new.name):
             half = Half(sample.mode, sample.code, sample.latency, size, digest)
             await self.pairs.add(decision_id, half, shadow=sample.shadow)
+        # Afterwards: what the store refused is told again, and counts once.
+        self.note(sample)
 
     def figures(self, name: str, org_id: str = "") -> RolloutFigures:
         """Return how a rollout fared, or one org of it. Raises NotFound ROLLOUT_NOT_FOUND."""
         rollout = self._book.find_present(name)
-        track = self._known_track((name, org_id)) or Track(rollout.fallback.window)
+        track = self._known_track((name, org_id)) or Track(_kind(rollout))
         now = self._engine.clock.now()
         return RolloutFigures(
             rollout,
@@ -150,10 +162,10 @@ class Rollouts:
     # what is found out
 
     def note(self, sample: Sample) -> None:
-        """Count an outcome, and take the step that follows from it, if one does."""
+        """Count an outcome, and take the step that follows from it, if one does. That somebody wanted it no more says nothing of a mode."""
         rollout = self._book.present.rollout(sample.rollout)
         # Who was cancelled says nothing about the mode it worked in.
-        if rollout is None or sample.code == "CANCELLED":
+        if rollout is None or sample.code == CANCELLED:
             return
         threshold = rollout.fallback.timeout_threshold
         timeout = sample.code in TIMEOUTS or sample.latency > threshold
@@ -209,11 +221,13 @@ class Rollouts:
     def fire(self) -> None:
         """Time has come for something."""
         now = self._engine.clock.now()
+        self._again = None
         for scope, at in list(self._forced.items()):
             if at <= now and scope not in self._moving:
                 epoch = self._book.present.state(scope).epoch
                 self._post(scope, ReleaseForced(scope, epoch))
-        for scope in list(self._began):
+        refused, self._refused = self._refused, set()
+        for scope in (*self._began, *(refused - self._began.keys())):
             self._judge(scope)
         self.pairs.expire(now)
         self._arm()
@@ -223,26 +237,31 @@ class Rollouts:
         if track is not None:
             # Each epoch begins with no outcomes: old ones trip nothing again (G4b).
             track.guard.clear()
+        if after.phase is Phase.NORMAL and not scope[1]:
+            # Failures of the probe from before a reset are old samples, too.
+            self._health.pop(scope[0], None)
         self._began.pop(scope, None)
         self._forced.pop(scope, None)
         if after.phase is not Phase.NORMAL:
             self._began[scope] = now
-        elif not scope[1] and scope[0] in self._health:
-            # Failures from before a reset are old samples, too.
-            self._health[scope[0]] = Health(asked=True)
         if after.forced is not None and after.forced.until:
             self._forced[scope] = now + max(0, after.forced.until - wall)
         name, org_id = scope
-        fields = {"rollout": name, "epoch": after.epoch} | ({"org_id": org_id} if org_id else {})
-        if after.forced is not None:
+        fields: dict[str, Any] = {"rollout": name, "epoch": after.epoch} | (
+            {"org_id": org_id} if org_id else {}
+        )
+        was, falls = falls_back(before), falls_back(after)
+        if after.forced is not None and (falls is was or not falls):
             what = "on" if after.forced.on else "off"
             self._log.warning("rollout_forced", **fields, fallback=what, cause=after.forced.reason)
-        elif after.phase is Phase.FALLBACK and before.forced is None:
+        if falls and after.forced is not None and not was:
+            self._log.warning("rollout_fallback_on", **fields, cause=f"forced: {after.forced.reason}")
+        elif falls and after.forced is None and after.phase is Phase.FALLBACK:
             self._log.warning("rollout_fallback_on", **fields, cause=after.reason, dwell_ms=after.dwell)
-        elif after.phase is Phase.TRIAL and before.phase is Phase.FALLBACK:
+        elif falls and after.forced is None:
             self._log.info("rollout_trial", **fields, cause=after.reason)
-        elif after.phase is Phase.NORMAL and (before.phase is not Phase.NORMAL or before.forced is not None):
-            self._log.info("rollout_fallback_off", **fields, cause=before.reason or "what was forced is over")
+        elif was and not falls:
+            self._log.info("rollout_fallback_off", **fields, cause=_left(before))
 
     def _judge(self, scope: Scope) -> None:
         """Take the step that outcomes, the probe or time ask for."""
@@ -252,7 +271,7 @@ class Rollouts:
             return
         now, state = self._engine.clock.now(), self._book.present.state(scope)
         if org_id and state.phase is Phase.NORMAL and not rollout.fallback.per_org:
-            # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same.
+            # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same (G4a).
             return
         track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
@@ -263,25 +282,26 @@ class Rollouts:
 
     def _post(self, scope: Scope, command: MoveFallback | ReleaseForced) -> None:
         def landed(future: asyncio.Future[Any]) -> None:
-            if future.cancelled() or future.exception() is not None:
-                self._engine.sweeper.timers.set(("rollouts", ""), self._engine.clock.now() + AGAIN)
             self._moving.discard(scope)
+            if future.cancelled() or future.exception() is not None:
+                self._refused.add(scope)
+                self._again = self._engine.clock.now() + AGAIN
+                self._arm()
 
         self._moving.add(scope)
         self._engine.post_internal(command).add_done_callback(landed)
 
     def _track(self, rollout: Rollout, org_id: str) -> Track:
-        """Return where outcomes are counted; a window of another length begins anew."""
-        span = rollout.fallback.window
+        """Return where outcomes are counted."""
         if not org_id:
             track = self._tracks.get(rollout.name)
-            if track is None or track.span != span:
-                track = self._tracks[rollout.name] = Track(span)
+            if track is None:
+                track = self._tracks[rollout.name] = Track(_kind(rollout))
             return track
         known = self._orgs.setdefault(rollout.name, OrderedDict())
         track = known.get(org_id)
-        if track is None or track.span != span:
-            track = known[org_id] = Track(span)
+        if track is None:
+            track = known[org_id] = Track(_kind(rollout))
             if len(known) > ORGS:
                 known.popitem(last=False)
         known.move_to_end(org_id)
@@ -295,11 +315,15 @@ class Rollouts:
         return orgs.get(org_id) if orgs is not None else None
 
     def _redefined(self) -> None:
-        """Forget what was counted for rollouts that nobody defines any more, and look at those whose definition is known only now."""
+        """Forget what was counted for rollouts that nobody defines any more, or in another way, and look at those whose definition is known only now."""
         present = self._book.present
-        names = dict.fromkeys(present.names())
-        self._tracks = {name: track for name, track in self._tracks.items() if name in names}
-        self._orgs = {name: tracks for name, tracks in self._orgs.items() if name in names}
+        names = {name: _kind(rollout) for name, rollout in self._book.effective().items()}
+        self._tracks = {name: track for name, track in self._tracks.items() if names.get(name) == track.kind}
+        self._orgs = {
+            name: tracks
+            for name, tracks in self._orgs.items()
+            if all(names.get(name) == track.kind for track in tracks.values())
+        }
         self._health = {name: health for name, health in self._health.items() if name in names}
         self._began = {scope: at for scope, at in self._began.items() if scope in present.states}
         self._forced = {scope: at for scope, at in self._forced.items() if scope in present.states}
@@ -310,7 +334,11 @@ class Rollouts:
     def _arm(self) -> None:
         """Set the timer to the next moment at which something happens by itself."""
         now = self._engine.clock.now()
-        times = list(self._forced.values())
+        soon = max(now, self._again or 0)
+        # What the store refused must not be asked of it without a pause.
+        times = [at if at > now else soon for scope, at in self._forced.items() if scope not in self._moving]
+        if self._again is not None:
+            times.append(soon)
         for scope, began in self._began.items():
             state, rollout = self._book.present.state(scope), self._book.present.rollout(scope[0])
             # A fallback whose time is over waits for its probe, which looks itself.
@@ -324,6 +352,15 @@ class Rollouts:
             self._engine.sweeper.timers.set(("rollouts", ""), max(now, min(times)))
         else:
             self._engine.sweeper.timers.cancel(("rollouts", ""))
+
+
+def _kind(rollout: Rollout) -> Kind:
+    return rollout.fallback.window, rollout.old.name, rollout.new.name
+
+
+def _left(before: Fallback) -> str:
+    """Return why a rollout had been in fallback."""
+    return f"forced: {before.forced.reason}" if before.forced is not None else before.reason
 
 
 def _length(state: Fallback, rollout: Rollout | None) -> int:

@@ -41,7 +41,7 @@ FORGET_AUDITS = "DELETE FROM audits WHERE id <= ?"
 
 OLDEST_COMPARISONS = (
     "SELECT number, created_at FROM comparisons NOT INDEXED WHERE number < (SELECT max(number) FROM comparisons)"
-    " ORDER BY number LIMIT ?"
+    " AND open = 0 ORDER BY number LIMIT ?"
 )
 FORGET_COMPARISONS = "DELETE FROM comparisons WHERE number <= ? AND open = 0"
 OLDEST_TASK_EVENTS = "SELECT position, time FROM task_events NOT INDEXED ORDER BY position LIMIT ?"

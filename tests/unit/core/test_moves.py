@@ -20,6 +20,7 @@ from fleetd.core.timers import EndGraces, EndOffers, FireDue
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.half_open import Probes
 from fleetd.engine.shadow_places import ShadowPlaces
+from fleetd.engine.trials import TrialTraffic
 from fleetd.errors import FleetError, WrongState
 
 S = Status
@@ -78,7 +79,7 @@ def a_ledger(task):
         Gates(),
         RouteBook(RouterRules(), Probes()),
         HostBook(),
-        RolloutBook(ShadowPlaces()),
+        RolloutBook(ShadowPlaces(), TrialTraffic()),
         lambda: 0.5,
     )
     ledger.adopt(task)
