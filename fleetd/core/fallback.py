@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -132,24 +134,35 @@ class Violation(NamedTuple):
 def violations(sums: Sums, rules: FallbackRules, share: float = 1.0) -> list[Violation]:
     """Return every threshold that outcomes pass, in a fixed order; `share` scales the thresholds. Says nothing about how many outcomes there are."""
     found = []
-    # Products, not quotients: at exactly the threshold nothing is passed, whatever the rounding.
-    if sums.errors > rules.error_rate * share * sums.total:
+    if _exceeds(sums.errors, sums.total, rules.error_rate, share):
         limit = rules.error_rate * share
         found.append(
             Violation("error_rate", f"error rate too high: {sums.error_rate:.2%} (threshold: {limit:.2%})")
         )
-    if sums.timeouts > rules.timeout_rate * share * sums.total:
+    if _exceeds(sums.timeouts, sums.total, rules.timeout_rate, share):
         limit = rules.timeout_rate * share
         found.append(
             Violation(
                 "timeout_rate", f"timeout rate too high: {sums.timeout_rate:.2%} (threshold: {limit:.2%})"
             )
         )
-    slowest = rules.latency_share * rules.timeout_threshold * share
-    if sums.latency > slowest * sums.total:
+    if _exceeds(sums.latency, sums.total * rules.timeout_threshold, rules.latency_share, share):
+        slowest = rules.latency_share * rules.timeout_threshold * share
         words = f"average latency too high: {sums.average:.0f} ms (threshold: {slowest:.0f} ms)"
         found.append(Violation("latency", words))
     return found
+
+
+def _exceeds(amount: int, total: int, threshold: float, share: float) -> bool:
+    """Tell whether an amount is more than `threshold` times `share` of the total, exactly: 29 of 100 are not more than 0.29."""
+    limit = _limit(threshold, share)
+    return amount * limit.denominator > limit.numerator * total
+
+
+@lru_cache(maxsize=256)
+def _limit(threshold: float, share: float) -> Fraction:
+    """Return the product of two numbers as they are written, 0.29 being 29/100, which no float is."""
+    return Fraction(str(threshold)) * Fraction(str(share))
 
 
 def judge(
@@ -228,7 +241,7 @@ def moved(state: Fallback, move: Move, rules: FallbackRules, now: int, epoch: in
     if move.step is Step.BEGIN_TRIAL:
         return replace(state, phase=Phase.TRIAL, since=now, until=now + rules.trial_for, epoch=epoch)
     if move.step is Step.FAIL_TRIAL:
-        dwell = min(rules.dwell_max, (state.dwell or rules.dwell) * (2 if move.blamed else 1))
+        dwell = _bounded((state.dwell or rules.dwell) * (2 if move.blamed else 1), rules)
         failed = state.failed_trials + 1
         return Fallback(Phase.FALLBACK, move.reason, now, now + dwell, dwell, failed, epoch)
     return Fallback(Phase.NORMAL, "", now, 0, state.dwell, 0, epoch)
@@ -238,7 +251,12 @@ def decayed(state: Fallback, rules: FallbackRules, now: int) -> int:
     """Return the dwell of the next fallback, ms: halved for every `dwell_decay` that the state has been NORMAL."""
     dwell = state.dwell or rules.dwell
     healthy = max(0, now - state.since) // rules.dwell_decay if state.since else 0
-    return min(rules.dwell_max, max(rules.dwell, dwell >> min(healthy, 62)))
+    return _bounded(dwell >> min(healthy, 62), rules)
+
+
+def _bounded(dwell: int, rules: FallbackRules) -> int:
+    """Return a dwell within the bounds, which may have changed since it was set."""
+    return min(rules.dwell_max, max(rules.dwell, dwell))
 
 
 def forced(state: Fallback, what: Forced, epoch: int) -> Fallback:
@@ -247,9 +265,15 @@ def forced(state: Fallback, what: Forced, epoch: int) -> Fallback:
 
 
 def released(state: Fallback, now: int, epoch: int) -> Fallback:
-    """Return the state when what was forced has run out: what it was before goes on, a fallback with a whole dwell, and only new outcomes count."""
-    until = now + state.dwell if state.phase is Phase.FALLBACK else state.until
-    return replace(state, forced=None, until=until, epoch=epoch)
+    """
+    Return the state when what was forced has run out: the phase it was in before begins anew, and only new outcomes count.
+
+    A trial begins anew too: one that ran out meanwhile would recover on the outcomes of nobody.
+    """
+    if state.phase is Phase.NORMAL:
+        return replace(state, forced=None, epoch=epoch)
+    length = state.dwell if state.phase is Phase.FALLBACK else state.until - state.since
+    return replace(state, forced=None, since=now, until=now + length, epoch=epoch)
 
 
 def reset(now: int, epoch: int) -> Fallback:

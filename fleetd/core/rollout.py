@@ -182,11 +182,12 @@ def decide(
 
     old, new = rollout.old.name, rollout.new.name
     scopes = [scope for scope in (own, whole) if scope is not None]
-    forced = next((scope.forced for scope in scopes if scope.forced is not None), None)
-    if forced is not None and forced.on:
+    # Forced on as a whole is for everybody: what is forced off for an org lets it pass its own fallback only.
+    forced = next((scope.forced for scope in scopes if scope.forced is not None and scope.forced.on), None)
+    if forced is not None:
         by = f" by {forced.actor}" if forced.actor else ""
         return decided(old, Cause.FORCED, f"fallback forced on{by}: {forced.reason}")
-    # What is forced off for an org lets it pass its own fallback; forced off as a whole lets everybody pass.
+    # Forced off as a whole lets everybody pass.
     watched = [] if whole.forced is not None else [scope for scope in scopes if scope.forced is None]
     fallen = next((scope for scope in watched if scope.phase is Phase.FALLBACK), None)
     if fallen is not None:

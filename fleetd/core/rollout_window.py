@@ -28,7 +28,8 @@ class Window:
     """Outcomes of the last `span` ms; times in monotonic ms, never going back."""
 
     def __init__(self, span: int) -> None:
-        self._length = max(1, span // SLICES)
+        self._span = span
+        self._length = max(1, -(-span // SLICES))  # rounded up: no span needs more slices
         self._slices: deque[_Slice] = deque()
         self._total = self._errors = self._timeouts = self._latency = 0
         self._classes: dict[int, int] = {}
@@ -74,8 +75,7 @@ class Window:
 
     def _slide(self, now: int) -> None:
         """Drop the slices that began a whole window ago or earlier."""
-        oldest = now // self._length - SLICES
-        while self._slices and self._slices[0].number <= oldest:
+        while self._slices and self._slices[0].number * self._length <= now - self._span:
             gone = self._slices.popleft()
             self._total -= gone.total
             self._errors -= gone.errors
@@ -95,5 +95,5 @@ def class_of(latency: int) -> int:
 
 
 def upper_bound(kind: int) -> int:
-    """Return the largest latency of a class, ms."""
-    return round(math.exp(kind * CLASS))
+    """Return the largest latency of a class in whole ms."""
+    return math.floor(math.exp(kind * CLASS))
