@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from itertools import count
 from threading import Lock
 from typing import NamedTuple
 
@@ -104,7 +103,9 @@ class RolloutBook:
         self._redefined = False
         self._taken: list[str] = []
         self._given: list[str] = []
-        self._trials: dict[tuple[Scope, int], count[int]] = {}
+        # Of each trial: how much work asked for the new mode, and how much of it got it.
+        self._trials: dict[tuple[Scope, int], tuple[int, int]] = {}
+        self._lock = Lock()
 
     # what a transaction asks and changes
 
@@ -192,6 +193,10 @@ class RolloutBook:
         """Decide as of the last commit; a dry run is never part of the trial traffic. Raises NotFound ROLLOUT_NOT_FOUND."""
         return self._decide(self.present, name, org_id, session_id, dry_run=dry_run)
 
+    def on_trial(self, scope: Scope, epoch: int) -> int:
+        """Return how much work a trial has sent to the new mode, since the start of the daemon."""
+        return self._trials.get((scope, epoch), (0, 0))[1]
+
     def effective(self) -> Mapping[str, Rollout]:
         """Return the definitions that hold as of the last commit, by name."""
         return {name: _find(self.present, name) for name in self.present.names()}
@@ -238,8 +243,11 @@ class RolloutBook:
 
         Not by chance and not by bucket: a rollout of three orgs must find out whether the new mode is well again, too.
         """
-        number = next(self._trials.setdefault((scope, epoch), count()))
-        return math.ceil((number + 1) * percent / 100) > math.ceil(number * percent / 100)
+        with self._lock:
+            asked, given = self._trials.get((scope, epoch), (0, 0))
+            part = math.ceil((asked + 1) * percent / 100) > math.ceil(asked * percent / 100)
+            self._trials[scope, epoch] = asked + 1, given + part
+        return part
 
     def _own(self) -> View:
         if self._working is None:
