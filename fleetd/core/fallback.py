@@ -14,6 +14,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+ALIKE = 0.5
+"""How bad the old mode is at the least where it fails like the new one: so much of the threshold, and so much of how bad the new one is."""
+
 
 class Phase(IntEnum):
     """Where a rollout stands; numbers equal fleet.v1.RolloutPhase."""
@@ -193,7 +196,8 @@ def judge(
 
 def _trip(rules: FallbackRules, new: Sums, old: Sums, health: Health) -> Move | None:
     found = violations(new, rules) if new.total >= rules.min_samples else []
-    blamed = [each for each in found if each.name not in _upstream(rules, old)]
+    alike = _upstream(rules, new, old)
+    blamed = [each for each in found if each.name not in alike]
     if _unwell(rules, health):
         blamed.append(_probe(health))
     return Move(Step.TRIP, _words(blamed)) if blamed else None
@@ -209,15 +213,28 @@ def _end_of_trial(rules: FallbackRules, new: Sums, old: Sums, health: Health, el
     if not found:
         # Also when nothing came at all: a rollout must not stay in fallback for want of outcomes (G4a).
         return Move(Step.RECOVER)
-    upstream = _upstream(rules, old, rules.recovery_share)
+    upstream = _upstream(rules, new, old, rules.recovery_share)
     return Move(Step.FAIL_TRIAL, _words(found), blamed=any(each.name not in upstream for each in found))
 
 
-def _upstream(rules: FallbackRules, old: Sums, share: float = 1.0) -> set[str]:
-    """Return the thresholds that the old mode passes too: what fails alike in both has its cause further up (G3)."""
+def _upstream(rules: FallbackRules, new: Sums, old: Sums, share: float = 1.0) -> set[str]:
+    """
+    Return the thresholds at which the old mode fails alike, so that the cause is further up (G3).
+
+    It does where it passes the threshold, too, or is close behind: an outage of both fills both windows at the same pace, and which of them is past the
+    threshold first is chance.
+    """
     if old.total < rules.min_samples:
         return set()
-    return {each.name for each in violations(old, rules, share)}
+    passed = {each.name for each in violations(old, rules, share)}
+    near = {each.name for each in violations(old, rules, share * ALIKE)}
+    bad = {
+        "error_rate": (new.errors, old.errors),
+        "timeout_rate": (new.timeouts, old.timeouts),
+        "latency": (new.latency, old.latency),
+    }
+    close = {name for name in near if bad[name][1] * new.total >= ALIKE * bad[name][0] * old.total}
+    return passed | close
 
 
 def _unwell(rules: FallbackRules, health: Health) -> bool:

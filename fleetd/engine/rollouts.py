@@ -39,7 +39,10 @@ Kind = tuple[int, str, str]
 
 
 class Track:
-    """What came of work within the window: of both modes, of shadows, and of the new mode in the present epoch, which alone decides."""
+    """
+    What came of work within the window: of both modes and of shadows. What was decided in the present epoch decides alone: `guard` of the new mode, `peer`
+    of the old one. `answered` counts all of `guard` since the epoch began.
+    """
 
     def __init__(self, kind: Kind) -> None:
         span = kind[0]
@@ -48,6 +51,14 @@ class Track:
         self.new = Window(span)
         self.shadow = Window(span)
         self.guard = Window(span)
+        self.peer = Window(span)
+        self.answered = 0
+
+    def begin_epoch(self) -> None:
+        """Forget what decides: old outcomes trip nothing again (G4b)."""
+        self.guard.clear()
+        self.peer.clear()
+        self.answered = 0
 
 
 class ModeFigures(NamedTuple):
@@ -85,10 +96,9 @@ class Rollouts:
         # Monotonic ms: when the phase of a scope that is not NORMAL began, and when what is forced runs out.
         self._began: dict[Scope, int] = {}
         self._forced: dict[Scope, int] = {}
-        # Scopes with a step under way, those whose step the store refused, and when everything is looked at once more (monotonic ms).
+        # Scopes with a step under way, and when a step that the store refused is tried again.
         self._moving: set[Scope] = set()
-        self._refused: set[Scope] = set()
-        self._again: int | None = None
+        self._again: dict[Scope, int] = {}
 
     def begin(self) -> None:
         """Go on after a start: what stood in the store stands, with the time it had left (G4)."""
@@ -103,9 +113,8 @@ class Rollouts:
                 self._began[scope] = now - (length - left)
             if state.forced is not None and state.forced.until:
                 self._forced[scope] = now + max(0, state.forced.until - wall)
-        if self._began:
-            # What came to its end while the daemon was down.
-            self._again = now
+        # What came to its end while the daemon was down.
+        self._again = dict.fromkeys(self._began, now)
         self._arm()
 
     # what callers ask
@@ -172,14 +181,18 @@ class Rollouts:
         now = self._engine.clock.now()
         for org_id in ("", sample.org_id) if sample.org_id else ("",):
             track = self._track(rollout, org_id)
+            of_epoch = sample.epoch >= self._book.present.state((rollout.name, org_id)).epoch
             if sample.shadow:
                 window = track.shadow
             elif sample.mode == rollout.new.name:
                 window = track.new
-                if sample.epoch >= self._book.present.state((rollout.name, org_id)).epoch:
+                if of_epoch:
                     track.guard.add(now, sample.latency, error=bool(sample.code), timeout=timeout)
+                    track.answered += 1
             elif sample.mode == rollout.old.name:
                 window = track.old
+                if of_epoch:
+                    track.peer.add(now, sample.latency, error=bool(sample.code), timeout=timeout)
             else:
                 continue
             window.add(now, sample.latency, error=bool(sample.code), timeout=timeout)
@@ -219,24 +232,25 @@ class Rollouts:
             self._arm()
 
     def fire(self) -> None:
-        """Time has come for something."""
+        """Time has come for something. What the store refused is not asked of it without a pause."""
         now = self._engine.clock.now()
-        self._again = None
+        again = [scope for scope, at in self._again.items() if at <= now]
+        for scope in again:
+            del self._again[scope]
         for scope, at in list(self._forced.items()):
-            if at <= now and scope not in self._moving:
+            if at <= now and scope not in self._moving and scope not in self._again:
                 epoch = self._book.present.state(scope).epoch
                 self._post(scope, ReleaseForced(scope, epoch))
-        refused, self._refused = self._refused, set()
-        for scope in (*self._began, *(refused - self._began.keys())):
-            self._judge(scope)
+        for scope in dict.fromkeys((*self._began, *again)):
+            if scope not in self._again:
+                self._judge(scope)
         self.pairs.expire(now)
         self._arm()
 
     def _follow(self, scope: Scope, before: Fallback, after: Fallback, now: int, wall: int) -> None:
         track = self._known_track(scope)
         if track is not None:
-            # Each epoch begins with no outcomes: old ones trip nothing again (G4b).
-            track.guard.clear()
+            track.begin_epoch()
         if after.phase is Phase.NORMAL and not scope[1]:
             # Failures of the probe from before a reset are old samples, too.
             self._health.pop(scope[0], None)
@@ -276,19 +290,39 @@ class Rollouts:
         track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
         health = Health() if org_id else self._health.get(name, Health())
-        move = judge(state, rollout.fallback, track.guard.sums(now), track.old.sums(now), health, now - began)
+        rules, elapsed = rollout.fallback, now - began
+        if self._awaits(scope, state, rollout, elapsed):
+            elapsed = min(elapsed, rules.trial_for - 1)
+        # Both modes over the same time, where that is enough: else an outage of both would look like one of the new mode just after an epoch began.
+        old = track.peer.sums(now)
+        if old.total < rules.min_samples:
+            old = track.old.sums(now)
+        move = judge(state, rules, track.guard.sums(now), old, health, elapsed)
         if move is not None:
             self._post(scope, MoveFallback(scope, state.epoch, move))
+
+    def _awaits(self, scope: Scope, state: Fallback, rollout: Rollout, elapsed: int) -> bool:
+        """
+        Tell whether a trial that is over in time waits for outcomes of the work it sent to the new mode: for as long as one may take at the most.
+
+        Without that a mode whose calls hang would be found well, for nothing has come of them yet.
+        """
+        rules = rollout.fallback
+        if state.phase is not Phase.TRIAL or elapsed >= rules.trial_for + rules.timeout_threshold:
+            return False
+        track = self._known_track(scope)
+        answered = track.answered if track is not None else 0
+        return answered < rules.min_samples and answered < self._book.trials.sent((scope, state.epoch))
 
     def _post(self, scope: Scope, command: MoveFallback | ReleaseForced) -> None:
         def landed(future: asyncio.Future[Any]) -> None:
             self._moving.discard(scope)
             if future.cancelled() or future.exception() is not None:
-                self._refused.add(scope)
-                self._again = self._engine.clock.now() + AGAIN
+                self._again[scope] = self._engine.clock.now() + AGAIN
                 self._arm()
 
         self._moving.add(scope)
+        self._again.pop(scope, None)
         self._engine.post_internal(command).add_done_callback(landed)
 
     def _track(self, rollout: Rollout, org_id: str) -> Track:
@@ -334,15 +368,15 @@ class Rollouts:
     def _arm(self) -> None:
         """Set the timer to the next moment at which something happens by itself."""
         now = self._engine.clock.now()
-        soon = max(now, self._again or 0)
-        # What the store refused must not be asked of it without a pause.
-        times = [at if at > now else soon for scope, at in self._forced.items() if scope not in self._moving]
-        if self._again is not None:
-            times.append(soon)
+        waiting = self._moving | self._again.keys()
+        times = [at for scope, at in self._forced.items() if scope not in waiting]
+        times += self._again.values()
         for scope, began in self._began.items():
             state, rollout = self._book.present.state(scope), self._book.present.rollout(scope[0])
             # A fallback whose time is over waits for its probe, which looks itself.
             at = began + _length(state, rollout)
+            if at <= now and rollout is not None and self._awaits(scope, state, rollout, now - began):
+                at += rollout.fallback.timeout_threshold
             if at > now and state.forced is None:
                 times.append(at)
         expiry = self.pairs.next_expiry()

@@ -733,6 +733,7 @@ async def test_a_trial_goes_on_after_a_restart_with_the_time_it_had_left(fleet):
     await fleet.pass_time(MINUTE)
     await fleet.restart()
     assert (phase(fleet), decide(fleet).trial, decide(fleet).trial) == (Phase.TRIAL, True, False)
+    await tell(fleet, 1)
     await fleet.pass_time(TRIAL_FOR - MINUTE - 1)
     assert phase(fleet) is Phase.TRIAL
     await fleet.pass_time(1)

@@ -589,7 +589,14 @@ async def test_a_comparison_that_the_store_refused_is_told_again(shadow):
 
 
 async def test_causes_of_decisions_go_with_their_shadows(fleet):
-    await put(fleet, **ALL, deny=frozenset({"acme"}))
+    await put(fleet, **ALL, explicit="direct_llm")
     task = await submit(fleet)
     shadow = await shadow_of(fleet, task)
-    assert (task.rollout.cause, shadow.rollout.cause) == (Cause.DENY_LIST, Cause.DENY_LIST)
+    assert (task.rollout.cause, shadow.rollout.cause) == (Cause.EXPLICIT_MODE, Cause.EXPLICIT_MODE)
+
+
+async def test_the_denied_have_no_shadow(fleet):
+    """G2"""
+    await put(fleet, **ALL, deny=frozenset({"acme"}))
+    task = await submit(fleet)
+    assert (task.rollout.cause, task.rollout.other) == (Cause.DENY_LIST, "")
