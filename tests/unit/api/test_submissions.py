@@ -276,8 +276,6 @@ def test_every_field_but_the_key_changes_the_hash():
         {"rollout": {"rollout": "chat", "session_id": "s"}},
         {"route": {}},
         {"route": {"needs": ["general"]}},
-        {"rollout": {"rollout": "chat"}},
-        {"rollout": {"rollout": "chat", "session_id": "x"}},
     ]
     named = {field.name for field in pb.SubmitTaskRequest.DESCRIPTOR.fields} - {"idempotency_key"}
     assert {name for other in others for name in other} == named
