@@ -9,7 +9,7 @@ from fleetd.api.calls import Call
 from fleetd.api.envelopes import envelope
 from fleetd.api.limits import Limits
 from fleetd.api.pages import page_size
-from fleetd.api.task_event_bytes import events_field
+from fleetd.api.task_event_bytes import events_bytes
 from fleetd.api.validate import Fields
 from fleetd.core.task_event import TaskEventPage
 from fleetd.engine.engine import Engine
@@ -49,7 +49,7 @@ class TaskEventMethods:
         if request.envelopes:
             response.envelopes.extend(map(envelope, events))
         else:
-            response.MergeFromString(b"".join(events_field(events)))
+            response.MergeFromString(events_bytes(events))
         return response
 
     async def page(self, task_id: str, first: int, limit: int, most: int) -> TaskEventPage:

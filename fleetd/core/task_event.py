@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fleetd.core.task import Status
@@ -23,7 +23,8 @@ class Told(NamedTuple):
 class TaskEvent:
     """
     One event of a task. `seq` counts within the task from 1 over all its leases, without gaps; `position` is given by the store, in commit order over all
-    tasks, and is never given again. `time` is when it was taken (epoch ms); the other parts are those of Told.
+    tasks, and is never given again. `time` is when it was taken (epoch ms). `sent` keeps the bytes that whoever gives it out first has put together for all
+    others. The other parts are those of Told.
     """
 
     task_ref: int
@@ -35,6 +36,7 @@ class TaskEvent:
     named: bool = False
     timed: bool = False
     position: int = 0
+    sent: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

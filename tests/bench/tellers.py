@@ -20,6 +20,8 @@ EVENTS, WINDOW = 20, 3
 TEXT = (
     " of what the model has to say: about twenty words, as they come out of it in a tenth of a second or so. "
 )
+TOLD = 3
+"""Report id, besides those of agents.py."""
 DIGITS = 9
 """Every event begins its text with its number, so that a watcher can tell it."""
 
@@ -60,7 +62,7 @@ async def main(address: str, count: int) -> None:
         return [start(lease) for lease in given]
 
     def acked(report_id: int, task_id: str) -> None:
-        if report_id > 1:
+        if report_id == TOLD:
             room[task_id].release()
 
     for agent in agents:
@@ -85,7 +87,7 @@ async def tell(agent: Agent, lease: Lease, room: asyncio.Semaphore, said: list[E
     """Say all words about a lease; return when the last one was acknowledged."""
     for word in said:
         await room.acquire()
-        report = Report(report_id=2, task_id=lease.task_id, lease_epoch=lease.lease_epoch, events=word)
+        report = Report(report_id=TOLD, task_id=lease.task_id, lease_epoch=lease.lease_epoch, events=word)
         await agent.report([report])
     for _ in range(WINDOW):
         await room.acquire()

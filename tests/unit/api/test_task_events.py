@@ -12,7 +12,7 @@ from fleetd.api.convert_leases import words_in
 from fleetd.api.convert_task_events import BYTES, KNOWN
 from fleetd.api.envelopes import envelope
 from fleetd.api.limits import Limits
-from fleetd.api.task_event_bytes import event_bytes, events_field, varint, watch_bytes
+from fleetd.api.task_event_bytes import event_bytes, events_bytes, varint, watch_bytes
 from fleetd.core.task_event import TaskEvent, Told
 from fleetd.core.words import WordKind
 from fleetd.errors import InvalidArgument, NotFound, OutOfRange
@@ -183,7 +183,7 @@ def test_an_answer_of_bytes_is_the_answer_of_messages(size):
     messages = [task_event_pb2.TaskEvent.FromString(event_bytes(event)) for event in events]
     expected = pb.WatchTaskResponse(events=messages, resume_from_seq=4)
     assert pb.WatchTaskResponse.FromString(watch_bytes(events, 4)) == expected
-    listed = pb.ListTaskEventsResponse.FromString(b"".join(events_field(events)))
+    listed = pb.ListTaskEventsResponse.FromString(events_bytes(events))
     assert list(listed.events) == messages
 
 

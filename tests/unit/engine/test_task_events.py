@@ -229,3 +229,17 @@ async def test_events_are_kept_as_long_as_the_other_events():
     assert await kept(fleet, task.id) == [(3, "c")]
     assert (await fleet.task(task.id)).task_event_seq == 3
     await fleet.close()
+
+
+async def test_the_next_lease_of_the_same_transaction_begins_after_what_was_told(fleet):
+    """G6: told, handed back and given anew in one commit."""
+    task, agent, offer = await running(fleet)
+    await fleet.together(
+        agent.saying(offer, WordKind.EVENTS, first=1, events=told("a", "b")),
+        agent.saying(offer, WordKind.RELEASE),
+    )
+    again = await agent.take()
+    row = await fleet.task(task.id)
+    assert (again.lease_epoch, row.task_event_base, row.task_event_seq) == (2, 2, 2)
+    assert (await tell(agent, again, 1, "c")).result is Result.ACCEPTED
+    assert await kept(fleet, task.id) == [(1, "a"), (2, "b"), (3, "c")]
