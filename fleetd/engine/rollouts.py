@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
-from fleetd.core.fallback import Fallback, Health, Phase, judge
+from fleetd.core.fallback import Fallback, Health, Move, Phase, judge
 from fleetd.core.ledger import Ledger
 from fleetd.core.rolling import MoveFallback, ReleaseForced
 from fleetd.core.rollout import Decision, Rollout, Sample
@@ -260,14 +260,19 @@ class Rollouts:
 
     def _judge(self, scope: Scope) -> None:
         """Take the step that outcomes, the probe or time ask for."""
+        move = self._wanted(scope)
+        if move is not None:
+            self._post(scope, MoveFallback(scope, self._book.present.state(scope).epoch, move))
+
+    def _wanted(self, scope: Scope) -> Move | None:
         name, org_id = scope
         rollout = self._book.present.rollout(name)
         if rollout is None or scope in self._moving:
-            return
+            return None
         now, state = self._engine.clock.now(), self._book.present.state(scope)
         if org_id and state.phase is Phase.NORMAL and not rollout.fallback.per_org:
             # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same.
-            return
+            return None
         track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
         health = Health() if org_id else self._health.get(name, Health())
@@ -278,9 +283,7 @@ class Rollouts:
         old = track.peer.sums(now)
         if old.total < rules.min_samples:
             old = track.old.sums(now)
-        move = judge(state, rules, track.guard.sums(now), old, health, elapsed)
-        if move is not None:
-            self._post(scope, MoveFallback(scope, state.epoch, move))
+        return judge(state, rules, track.guard.sums(now), old, health, elapsed)
 
     def _awaits(self, scope: Scope, state: Fallback, rollout: Rollout, elapsed: int) -> bool:
         """
@@ -351,11 +354,15 @@ class Rollouts:
         times += self._again.values()
         for scope, began in self._began.items():
             state, rollout = self._book.present.state(scope), self._book.present.rollout(scope[0])
-            # A fallback whose time is over waits for its probe, which looks itself.
             at = began + _length(state, rollout)
             if at <= now and rollout is not None and self._awaits(scope, state, rollout, now - began):
                 at += rollout.fallback.timeout_threshold
-            if at > now and state.forced is None:
+            # A fallback whose time is over waits for its probe, which looks itself; a time may also have passed within a transaction.
+            if (
+                state.forced is None
+                and scope not in waiting
+                and (at > now or self._wanted(scope) is not None)
+            ):
                 times.append(at)
         expiry = self.pairs.next_expiry()
         if expiry is not None:
