@@ -104,7 +104,11 @@ class DefineRollouts:
 
 @dataclass(frozen=True, slots=True)
 class RemoveRollout:
-    """Forget a rollout of the store, and, where nobody else defines it, what it learnt. Answer: None."""
+    """
+    Forget a rollout of the store, and what it learnt. Answer: None.
+
+    Its newest epoch stays: should it be defined again, outcomes of work that was decided before say nothing (G4b).
+    """
 
     name: str
 
@@ -125,8 +129,14 @@ class RemoveRollout:
             )
         book.forget(Origin.STORE, self.name)
         ledger.changes.rollouts[self.name] = None
-        for scope in book.forget_states(self.name):
-            ledger.changes.rollout_states[scope] = None
+        scope = self.name, ""
+        before, after = book.view.state(scope), reset(ledger.now, book.view.epoch(self.name) + 1)
+        gone = book.forget_states(self.name)
+        for each in gone:
+            ledger.changes.rollout_states[each] = None
+        if gone:
+            _put(ledger, scope, after)
+            _tell_change(ledger, scope, before, after, "the rollout was removed")
         ledger.changes.rollout_salts[self.name] = None
 
 

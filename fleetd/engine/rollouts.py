@@ -7,10 +7,11 @@ event, before anybody is sent elsewhere for it. After a restart the windows begi
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fleetd.core.fallback import Fallback, Health, Phase, judge
+from fleetd.core.fallback import Fallback, Health, Move, Phase, judge
 from fleetd.core.ledger import Ledger
 from fleetd.core.rolling import MoveFallback, ReleaseForced, falls_back
 from fleetd.core.rollout import Decision, Rollout, Sample
@@ -20,9 +21,6 @@ from fleetd.engine.log import Log
 from fleetd.engine.shadow_pairs import Half, ShadowPairs
 
 if TYPE_CHECKING:
-    import asyncio
-    from typing import Any
-
     from fleetd.engine.engine import Engine
 
 ORGS = 1_000
@@ -97,7 +95,7 @@ class Rollouts:
         self._began: dict[Scope, int] = {}
         self._forced: dict[Scope, int] = {}
         # Scopes with a step under way, and when a step that the store refused is tried again.
-        self._moving: set[Scope] = set()
+        self._moving: dict[Scope, asyncio.Future[Any]] = {}
         self._again: dict[Scope, int] = {}
 
     def begin(self) -> None:
@@ -135,7 +133,7 @@ class Rollouts:
 
     async def report(self, sample: Sample, decision_id: str, size: int, digest: str) -> None:
         """
-        Take what came of a decision. What completes a comparison is durable when this returns.
+        Take what came of a decision. What completes a comparison is durable when this returns, and so is the step of the fallback that follows.
 
         Raises NotFound ROLLOUT_NOT_FOUND.
         """
@@ -145,6 +143,14 @@ class Rollouts:
             await self.pairs.add(decision_id, half, shadow=sample.shadow)
         # Afterwards: what the store refused is told again, and counts once.
         self.note(sample)
+        steps = [
+            self._moving[scope]
+            for scope in ((rollout.name, ""), (rollout.name, sample.org_id))
+            if scope in self._moving
+        ]
+        if steps:
+            # Whoever hears that an outcome was taken, and asks again, shall see what followed from it.
+            await asyncio.wait(steps)
 
     def figures(self, name: str, org_id: str = "") -> RolloutFigures:
         """Return how a rollout fared, or one org of it. Raises NotFound ROLLOUT_NOT_FOUND."""
@@ -222,7 +228,7 @@ class Rollouts:
         states, redefined = self._book.commit()
         clock = self._engine.clock
         for scope, (before, after) in states.items():
-            self._moving.discard(scope)
+            self._moving.pop(scope, None)
             self._follow(scope, before, after, clock.now(), clock.wall())
         if redefined:
             self._redefined()
@@ -279,14 +285,19 @@ class Rollouts:
 
     def _judge(self, scope: Scope) -> None:
         """Take the step that outcomes, the probe or time ask for."""
+        move = self._wanted(scope)
+        if move is not None:
+            self._post(scope, MoveFallback(scope, self._book.present.state(scope).epoch, move))
+
+    def _wanted(self, scope: Scope) -> Move | None:
         name, org_id = scope
         rollout = self._book.present.rollout(name)
         if rollout is None or scope in self._moving:
-            return
+            return None
         now, state = self._engine.clock.now(), self._book.present.state(scope)
         if org_id and state.phase is Phase.NORMAL and not rollout.fallback.per_org:
             # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same (G4a).
-            return
+            return None
         track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
         health = Health() if org_id else self._health.get(name, Health())
@@ -297,9 +308,7 @@ class Rollouts:
         old = track.peer.sums(now)
         if old.total < rules.min_samples:
             old = track.old.sums(now)
-        move = judge(state, rules, track.guard.sums(now), old, health, elapsed)
-        if move is not None:
-            self._post(scope, MoveFallback(scope, state.epoch, move))
+        return judge(state, rules, track.guard.sums(now), old, health, elapsed)
 
     def _awaits(self, scope: Scope, state: Fallback, rollout: Rollout, elapsed: int) -> bool:
         """
@@ -316,14 +325,14 @@ class Rollouts:
 
     def _post(self, scope: Scope, command: MoveFallback | ReleaseForced) -> None:
         def landed(future: asyncio.Future[Any]) -> None:
-            self._moving.discard(scope)
+            self._moving.pop(scope, None)
             if future.cancelled() or future.exception() is not None:
                 self._again[scope] = self._engine.clock.now() + AGAIN
                 self._arm()
 
-        self._moving.add(scope)
         self._again.pop(scope, None)
-        self._engine.post_internal(command).add_done_callback(landed)
+        self._moving[scope] = self._engine.post_internal(command)
+        self._moving[scope].add_done_callback(landed)
 
     def _track(self, rollout: Rollout, org_id: str) -> Track:
         """Return where outcomes are counted."""
@@ -368,16 +377,20 @@ class Rollouts:
     def _arm(self) -> None:
         """Set the timer to the next moment at which something happens by itself."""
         now = self._engine.clock.now()
-        waiting = self._moving | self._again.keys()
+        waiting = {**self._moving, **self._again}
         times = [at for scope, at in self._forced.items() if scope not in waiting]
         times += self._again.values()
         for scope, began in self._began.items():
             state, rollout = self._book.present.state(scope), self._book.present.rollout(scope[0])
-            # A fallback whose time is over waits for its probe, which looks itself.
             at = began + _length(state, rollout)
             if at <= now and rollout is not None and self._awaits(scope, state, rollout, now - began):
                 at += rollout.fallback.timeout_threshold
-            if at > now and state.forced is None:
+            # A fallback whose time is over waits for its probe, which looks itself; a time may also have passed within a transaction.
+            if (
+                state.forced is None
+                and scope not in waiting
+                and (at > now or self._wanted(scope) is not None)
+            ):
                 times.append(at)
         expiry = self.pairs.next_expiry()
         if expiry is not None:

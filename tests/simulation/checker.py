@@ -11,8 +11,10 @@ from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.submission import Taken
 from fleetd.core.task import ModeSource
 from fleetd.core.words import Ack, Result, Word, WordKind
+from fleetd.errors import FleetError
 from tests.simulation.model import HELD, OVER, PENDING, Lease, TaskModel, Wrong
 from tests.simulation.record import Record, Row, Written
+from tests.simulation.rollout_checker import RolloutChecker
 from tests.simulation.route_checker import RouteChecker
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ class Checker:
         self.cause: BaseException | None = None
         self.tasks: dict[str, TaskModel] = {}
         self.routes = RouteChecker(world, self)
+        self.rollouts = RolloutChecker(world, self)
+        # The session that each submission named, by its key: percentages may go by it.
+        self.sessions: dict[str, str] = {}
         self.acknowledged: dict[str, None] = {}
         self.said: dict[int, Said] = {}
         self.running: dict[GateKey, int] = {}
@@ -148,9 +153,14 @@ class Checker:
         ]
         before = {ack.task_id: self._lease(ack.task_id) for ack in acks}
         given: dict[str, int] = {}
+        if any(isinstance(each, FleetError) for a in outcome.answers if isinstance(a, list) for each in a):
+            # A submission may be refused after its mode was decided.
+            self.rollouts.unsure()
         for written in record.writes:
             self._write(written, given)
             self.routes.settle(written)
+            if self._world.rollouts is not None:
+                self.rollouts.settle(written)
         self.routes.answered(outcome.answers)
         for ack in acks:
             # The daemon itself hands back, under no report id, what nobody will read.
@@ -176,6 +186,7 @@ class Checker:
             self._seqs[task.seq] = task.id
             if task.mode_source is ModeSource.EXPLICIT:
                 self.modes[task.id] = task.mode.name
+            self.tasks[task.id].shadow = task.shadow
             if task.route is not None:
                 self.tasks[task.id].routed = True
                 self.routes.taken(task.id, task.seq, task.route.requirements)
@@ -218,6 +229,8 @@ class Checker:
             self.violated(f"{task.id}: {wrong}")
         if was != task.lease:
             self._move_lease(task, was, task.lease, given)
+        if task.shadow:
+            self.rollouts.happened(task.id, event.type)
         if task.routed:
             self.routes.happened(task, event, ended=was is not None and task.lease is None)
         if event.type is EventType.TASK_ASSIGNED:
@@ -364,3 +377,4 @@ class Checker:
             ended = task.highest - len(task.runs)
             if ended != (1 if task.status in HELD else 0):
                 self.violated(f"{task_id} was given {task.highest} leases, {len(task.runs)} have an end")
+        await self.rollouts.compare_store()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from fleetd.engine.engine import Engine
 from fleetd.engine.figures import MINUTE
 from tests.simulation import route_memory
 from tests.simulation.daemon import Incidents
+from tests.simulation.rollouts import NAMES
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -53,7 +55,27 @@ def _parts(world: World, engine: Engine, fresh: Engine) -> list[tuple[str, Any, 
         ("the free slots", engine.slot_book.free, sum(s.free for s in engine.slot_book._seats.values())),
         ("the batch number", engine.batch, fresh.batch),
         ("the last event", engine.last_event_seq, fresh.last_event_seq),
+        (
+            "the definitions of rollouts",
+            engine.rollout_book.present.defined,
+            fresh.rollout_book.present.defined,
+        ),
+        ("the fallbacks", engine.rollout_book.present.states, fresh.rollout_book.present.states),
+        ("the salts", engine.rollout_book.present.salts, fresh.rollout_book.present.salts),
+        ("the epochs", _epochs(engine), _epochs(fresh)),
+        ("the places of shadows", _places(engine), _places(fresh, engine)),
     ]
+
+
+def _epochs(engine: Engine) -> dict[str, int]:
+    return {name: engine.rollout_book.present.epoch(name) for name in NAMES}
+
+
+def _places(engine: Engine, beside: Engine | None = None) -> dict[str, int]:
+    """Return how many places are taken; what is no task's holds some of them `beside` the store."""
+    pairs = beside.rollouts.pairs._pairs.values() if beside is not None else ()
+    held = Counter(pair.decision.rollout for pair in pairs if pair.holds)
+    return {name: engine.rollout_book.places.taken(name) + held[name] for name in NAMES}
 
 
 def _lanes(engine: Engine) -> dict[Any, int]:

@@ -69,6 +69,7 @@ class Mischief:
         self._world.history.note("clock", f"jumps by {by} ms")
         self._world.clock.jump_wall(by)
         self._world.checker.routes.jumped(by)
+        self._world.checker.rollouts.jumped(by)
 
     def _suspend(self) -> None:
         daemon = self._world.daemon

@@ -51,6 +51,7 @@ class TaskModel:
     events: int = 0
     completions: int = 0
     routed: bool = False
+    shadow: bool = False
     runs: dict[int, Run] = field(default_factory=dict)
 
     def happen(self, event: Event) -> None:
@@ -64,6 +65,9 @@ class TaskModel:
         if event.type in OF_ROUTES and not self.routed:
             raise Wrong(f"{event.type.name} of a task without requirements")
         sources, change = move
+        if self.shadow and event.type is E.TASK_FAILED:
+            # Whatever kept it from its end: lost, out of time or not even begun. It is over.
+            sources, change = (PENDING, *HELD), _shadow_failed
         if self.status not in sources:
             raise Wrong(f"{event.type.name} while the task is in state {self.status}")
         change(self, event, event.payload or {})
@@ -143,6 +147,13 @@ def _completed(task: TaskModel, event: Event, payload: Payload) -> None:
 def _failed(task: TaskModel, event: Event, payload: Payload) -> None:
     if payload["final"] and payload["code"] not in LIMITS:
         _ends_for(FAILED)(task, event, payload)
+
+
+def _shadow_failed(task: TaskModel, event: Event, payload: Payload) -> None:
+    if not payload["final"]:
+        raise Wrong("a shadow is to be tried again")
+    task.attempt = payload["attempt"]
+    _ends_for(FAILED)(task, event, payload)
 
 
 def _released(task: TaskModel, event: Event, payload: Payload) -> None:

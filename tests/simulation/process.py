@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleetd.core.agent import AgentOrder
 from fleetd.core.attendance import LeaseRef
+from fleetd.core.rollout import TaskRollout
 from fleetd.core.task import Order, Payload
 from fleetd.core.words import Ack, Result, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem
@@ -23,13 +24,14 @@ CODES = ("AGENT_ERROR", "AGENT_ERROR", "ODD_ERROR", "LOGIC_ERROR", "BAD_REQUEST"
 
 @dataclass(slots=True)
 class Work:
-    """A lease the process believes it holds, until its last word is acknowledged. `listed`: the first ping that names it; `tries`: of a run with a route."""
+    """A lease the process believes it holds, until its last word is acknowledged. `listed`: the first ping that names it; `tries`: of a run with a route, `rollout`: what decided its mode."""
 
     ref: LeaseRef
     listed: int
     ended: bool = False
     stopping: bool = False
     tries: Tries | None = None
+    rollout: TaskRollout | None = None
 
 
 class Process:
@@ -103,7 +105,7 @@ class Process:
             return
         self.note(f"gets lease {ref.lease_epoch} of {ref.task_id}")
         random, faults = self.world.random, self.world.faults
-        work = self.works[ref] = Work(ref, self.pings + 1)
+        work = self.works[ref] = Work(ref, self.pings + 1, rollout=offer.task.rollout)
         if offer.route is not None:
             work.tries = Tries(self, work, offer.route.instance.id, words=self.tells_by_words())
         slow = random.random() < faults.handler / 4
@@ -139,6 +141,10 @@ class Process:
     def finish(self, work: Work) -> None:
         """Come to the end of a run that nothing outside kept from it."""
         random, trouble = self.world.random, self.world.faults.handler
+        rollouts = self.world.rollouts
+        if rollouts is not None and (code := rollouts.ailment(work.rollout)):
+            self.say(work, WordKind.FAIL, code=code, message="the new mode is ill")
+            return
         end = random.random() / trouble if trouble else 1.0
         if end < 0.1:
             self.note(f"hangs at {work.ref.task_id}")
@@ -154,7 +160,8 @@ class Process:
 
     def complete(self, work: Work) -> None:
         result = f"{self.name} {work.ref.lease_epoch} {self.world.random.randrange(1_000)}"
-        self.say(work, WordKind.COMPLETE, output=Payload(result.encode(), "text/plain"))
+        digest = result if work.rollout is not None else ""
+        self.say(work, WordKind.COMPLETE, output=Payload(result.encode(), "text/plain"), digest=digest)
 
     def say(self, work: Work, kind: WordKind, **parts: Any) -> None:
         """Say a word about a lease until it is acknowledged."""

@@ -7,9 +7,13 @@ from typing import NamedTuple
 
 from fleetd.core.agent import Agent
 from fleetd.core.breaker import Breaker, BreakerKey, BreakerState
+from fleetd.core.comparison import Comparison, SideDone
 from fleetd.core.event import Event
+from fleetd.core.fallback import Fallback
 from fleetd.core.ledger import Changes, NewTask, Registered
 from fleetd.core.limits import GateKey, GateRule
+from fleetd.core.rollout import Rollout
+from fleetd.core.rolloutbook import Scope
 from fleetd.core.task import Run, Spec, Task
 
 
@@ -108,6 +112,10 @@ class Written:
     plans: list[tuple[int, PlanRow]]
     instances: dict[str, Registered | None]
     breakers: dict[BreakerKey, BreakerRow]
+    rollouts: dict[str, Rollout | None]
+    rollout_states: dict[Scope, Fallback | None]
+    comparisons: list[Comparison]
+    sides: list[SideDone]
 
 
 @dataclass(slots=True)
@@ -135,5 +143,9 @@ class Record:
                 [(each.task_seq, PlanRow(each.plan.version, each.plan.selected)) for each in changes.plans],
                 dict(changes.instances),
                 {key: breaker_row(breaker) for key, breaker in changes.breakers.items()},
+                dict(changes.rollouts),
+                dict(changes.rollout_states),
+                list(changes.comparisons),
+                list(changes.sides.values()),
             )
         )

@@ -18,13 +18,14 @@ from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import Priority, RetryPolicy, Spec
 from fleetd.engine.transaction import Command
-from tests.simulation import faults, instances
+from tests.simulation import faults, instances, rollouts
 from tests.simulation.agent import Agent
 from tests.simulation.bounds import narrow
 from tests.simulation.checker import Violation
 from tests.simulation.history import History
 from tests.simulation.mischief import Mischief
 from tests.simulation.operators import Operators
+from tests.simulation.rollout_operators import RolloutOperators
 from tests.simulation.route_operators import RouteOperators
 from tests.simulation.services import Services
 from tests.simulation.submitter import Submitter
@@ -79,7 +80,9 @@ async def _chaos(seed: int) -> Report:
         trouble = instances.draw(dice, narrow=wanted)
         if trouble is not None:
             rules = replace(rules, router=replace(rules.router, blocked_look=trouble.look))
-        return await _told(World(seed, drawn, rules, options, trouble), _play)
+        # And later still: those without rollouts, too.
+        rollout_trouble = rollouts.draw(dice)
+        return await _told(World(seed, drawn, rules, options, trouble, rollout_trouble), _play)
 
 
 async def _told(world: World, story: Callable[[World], Coroutine[None, None, None]]) -> Report:
@@ -115,7 +118,7 @@ async def _play(world: World) -> None:
     operators = Operators(world, random.choice((0, 2_000, 6_000)))
     operators.start()
     Mischief(world).start()
-    keepers = _routes(world)
+    keepers: list[RouteOperators | RolloutOperators] = [*_routes(world), *_rollouts(world)]
     for _ in range(2):
         await world.live(world.clock.now() + random.randrange(30_000, 60_000))
         await world.compare_memory()
@@ -132,20 +135,34 @@ def _host(world: World) -> None:
         world.daemon.engine.post_internal(NoteHost("build", HostState.ONLINE))
 
 
-def _routes(world: World) -> RouteOperators | None:
+def _routes(world: World) -> list[RouteOperators]:
     """Let there be instances, when the seed has any; return those who look after them."""
     if world.instances is None:
-        return None
+        return []
     world.history.note("world", str(world.instances.trouble))
     world.instances.start()
     Services(world, world.instances).start()
     keepers = RouteOperators(world, world.instances)
     keepers.start()
-    return keepers
+    return [keepers]
+
+
+def _rollouts(world: World) -> list[RolloutOperators]:
+    """Let there be rollouts, when the seed has any; return those who look after them."""
+    if world.rollouts is None:
+        return []
+    world.history.note("world", str(world.rollouts.trouble))
+    world.rollouts.start()
+    keepers = RolloutOperators(world, world.rollouts)
+    keepers.start()
+    return [keepers]
 
 
 async def _calm(
-    world: World, submitter: Submitter, operators: Operators, keepers: RouteOperators | None
+    world: World,
+    submitter: Submitter,
+    operators: Operators,
+    keepers: list[RouteOperators | RolloutOperators],
 ) -> None:
     """Faults stop, operators put everything right: now every task must come to its end."""
     world.history.note("world", "is calm from now on")
@@ -155,16 +172,19 @@ async def _calm(
     # Orders that are still on their way come first.
     await world.live(world.clock.now() + 10_000)
     operators.mend()
-    if keepers is not None:
-        keepers.mend()
+    for keeper in keepers:
+        keeper.mend()
     until = world.clock.now() + PATIENCE
     while (
-        not (submitter.done and operators.done and (keepers is None or keepers.done)) or world.checker.open()
+        not (submitter.done and operators.done and all(keeper.done for keeper in keepers))
+        or world.checker.open()
     ):
         await world.step(world.clock.now() + 1_000)
         if world.clock.now() > until:
             tasks = ", ".join(f"{task.id} ({task.status})" for task in world.checker.open())
-            world.checker.violated(f"no end of {tasks}" if tasks else "no end of submitting")
+            world.checker.violated(
+                f"no end of {tasks}" if tasks else "no end of submitting, or of a fallback"
+            )
             world.checker.check()
     while world.daemon is None or not world.daemon.idle:
         await world.step(world.clock.now() + 1_000)

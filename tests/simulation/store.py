@@ -42,6 +42,7 @@ class FaultyStore:
             result = await self.real.transact(lambda: _watched(script(), record, failure))
         except (StoreFull, CommitUnclear, StoreBroken) as error:
             world.history.note("store", f"{type(error).__name__}, nothing written")
+            world.checker.rollouts.unseen()
             raise
         world.checker.committed(record, result)
         await self._take(0, 12_000 if slow else 3)

@@ -9,6 +9,7 @@ from fleetd.core.submission import Submission, Submit, Taken
 from fleetd.core.task import Mode, Payload, Priority, RetryPolicy, Spec
 from fleetd.errors import FleetError, Overloaded, Unavailable
 from tests.simulation.network import call
+from tests.simulation.rollouts import SESSIONS
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -73,12 +74,16 @@ class Submitter:
         )
         if world.instances is not None:
             item = item._replace(route=world.instances.needs())
+        if world.rollouts is not None:
+            session = world.checker.sessions[item.idempotency_key] = random.choice(SESSIONS)
+            item = item._replace(rollout=world.rollouts.wanted(), session_id=session)
         return item._replace(body_hash=sha256(repr(item._replace(id="")).encode()).digest())
 
     def _ask(self, items: list[Submission]) -> None:
         world = self._world
         # The daemon names a task when the request comes in: a repeat has other ids and the same keys.
         named = tuple(item._replace(id=f"{item.id}.{world.number()}") for item in items)
+        named = tuple(i._replace(shadow_id=f"{i.id}-shadow") if i.rollout else i for i in named)
 
         def answered(result: Any) -> None:
             again = items if isinstance(result, FleetError) else []

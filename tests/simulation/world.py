@@ -18,6 +18,7 @@ from tests.simulation.daemon import Daemon, Killed
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 from tests.simulation.instances import Instances, Trouble
+from tests.simulation.rollouts import Rollouts, RolloutTrouble
 from tests.simulation.store import FaultyStore
 from tests.simulation.watcher import Watcher
 
@@ -32,6 +33,7 @@ class World:
         rules: Rules,
         options: EngineOptions | None = None,
         trouble: Trouble | None = None,
+        rollout_trouble: RolloutTrouble | None = None,
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
@@ -43,6 +45,7 @@ class World:
         self.options = options
         self.calm = False
         self.instances = Instances(self, trouble) if trouble is not None else None
+        self.rollouts = Rollouts(self, rollout_trouble) if rollout_trouble is not None else None
         self.checker = Checker(self)
         self.store = FaultyStore(self)
         self.watcher = Watcher(self)
@@ -92,6 +95,7 @@ class World:
         await self.watcher.connect(daemon)
         self.daemon = daemon
         self.checker.routes.restarted()
+        self.checker.rollouts.restarted(daemon.engine)
         # Every session that stood gets a full fresh TTL.
         for session in daemon.engine.sessions.all():
             self.checker.vouched[session.agent_id] = self.clock.now() + session.lease_ttl
@@ -119,6 +123,7 @@ class World:
             times = [until, self.agenda.next(), daemon.due() if daemon else self._down_until]
             await self.pass_time(max(1, min(at for at in times if at is not None) - self.clock.now()))
             self.checker.routes.quiet()
+            self.checker.rollouts.quiet()
         self.checker.check()
 
     async def _turn_engine(self, daemon: Daemon) -> None:

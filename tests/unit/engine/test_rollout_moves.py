@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fleetd.core.fallback import FallbackRules, Forced, Phase
-from fleetd.core.rolling import ForceFallback, PutRollout
+from fleetd.core.rolling import ForceFallback, PutRollout, RemoveRollout
 from fleetd.core.rollout import Rollout, RolloutMode, Sample
 from tests.unit.engine.faults import FULL, FaultyStore
 from tests.unit.engine.fleet import Fleet
@@ -120,3 +122,41 @@ async def test_a_step_that_the_store_refused_is_taken_whatever_else_changes_mean
     await fleet.do(ForceFallback(("chat", "acme"), Forced(on=True, reason="test")))
     await fleet.pass_time(1_000)
     assert phase(fleet) is Phase.TRIAL
+
+
+async def test_a_time_that_passes_within_a_transaction_is_kept(fleet):
+    """G4a: the timer was for another scope, and its transaction takes longer than the second one has left."""
+    note(fleet, "new", 4, "503")
+    await fleet.settle()
+    fleet.clock.advance(2)
+    sample = Sample("chat", "beta", "new", 1, "503", 100)
+    for _ in range(4):
+        fleet.engine.rollouts.note(sample._replace(epoch=fleet.engine.rollout_book.present.epoch("chat")))
+    await fleet.settle()
+    assert (phase(fleet), phase(fleet, "beta")) == (Phase.FALLBACK, Phase.FALLBACK)
+    fleet.clock.advance(RULES.dwell - 2)
+    transact, fleet.store.transact = fleet.store.transact, lambda script: slowly(fleet, transact, script)
+    await fleet.settle()
+    assert phase(fleet) is Phase.TRIAL
+    fleet.store.transact = transact
+    await fleet.settle()
+    assert phase(fleet, "beta") is Phase.TRIAL
+
+
+async def slowly(fleet: Fleet, transact: Any, script: Any) -> Any:
+    result = await transact(script)
+    fleet.clock.advance(5)
+    return result
+
+
+async def test_a_rollout_that_is_defined_again_goes_on_with_its_epochs(fleet):
+    """G4b: outcomes of work that was decided before it was removed trip nothing, a restart between them or not."""
+    await on_trial(fleet)
+    old = fleet.engine.rollout_book.present.epoch("chat")
+    await fleet.do(RemoveRollout("chat"))
+    await fleet.do(PutRollout(ROLLOUT))
+    await fleet.restart()
+    assert fleet.engine.rollout_book.present.epoch("chat") > old
+    note(fleet, "new", 10, "503", epoch=old)
+    await fleet.settle()
+    assert phase(fleet) is Phase.NORMAL
