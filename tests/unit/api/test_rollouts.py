@@ -443,6 +443,18 @@ async def test_an_outcome_may_tell_an_instance_and_a_mode_together(chat):
     assert await new_total(chat) == (1, 1)
 
 
+async def test_a_shadow_that_names_its_instance_concerns_it_no_more_than_others(chat):
+    """G2, F3: no breaker is struck for work on the side"""
+    await put(chat, default_mode=OLD, shadow_percent=100)
+    decision = await decide(chat)
+    for _ in range(5):
+        side = told(decision, mode=NEW, shadow=True)
+        await chat("ReportOutcome", instance=LOCAL["id"], code="CONN_REFUSED", rollout=side, latency={})
+    assert (await chat("ListBreakers", all=True)).breakers == []
+    with pytest.raises(NotFound):
+        await chat("ReportOutcome", instance="no:such", code="503", rollout=side, latency={})
+
+
 # fallback
 
 
