@@ -315,7 +315,9 @@ class RouteMethods:
         if instance:
             if registry.get(instance) is None:
                 raise unknown_instance(instance, registry.nearest(instance))
-            advice = await engine.execute(ReportRoute(failure))
+            if told is None or not told.shadow:
+                # What a shadow does concerns no instance.
+                advice = await engine.execute(ReportRoute(failure))
         if told is not None and sample is not None:
             await engine.rollouts.report(sample, told.decision_id, told.size, told.digest)
         return advice
@@ -350,7 +352,7 @@ class RouteMethods:
         size, digest = (told.size, told.digest) if told is not None else (0, "")
         try:
             await engine.rollouts.report(sample, plan_id, size, digest)
-        except FleetError:
+        except BaseException:
             kept.mode_told, kept.shadow_told = before
             raise
         return advice

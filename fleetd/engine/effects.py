@@ -27,7 +27,7 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
             task = effect.task
             engine.feed.finished(task.id)
             engine.task_feed.ended(task.id)
-            if task.status is Status.COMPLETED:
+            if task.status is Status.COMPLETED and not task.shadow:
                 engine.run_times.add(task.org_id, task.task_type, max(0, task.finished_at - task.started_at))
         elif isinstance(effect, Started):
             # Under an order its grace goes on; a run that has ended in the same transaction needs no timer.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
 
 ORGS = 1_000
-"""Orgs of one rollout whose outcomes are counted apart, the most recent ones: some 10 MB, and more than a list on a screen shows."""
+"""Orgs of one rollout whose outcomes are counted apart, the most recent ones: some 50 MB when all of them are busy, and more than a list on a screen shows."""
 TIMEOUTS = frozenset({"TIMEOUT", "RUN_TIMEOUT", "DEADLINE_EXCEEDED"})
 """Codes that mean that time was over (G5)."""
 CANCELLED = "CANCELLED"

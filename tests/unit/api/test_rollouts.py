@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fleet.v1 import rollout_pb2 as pb
 from fleetd.api.calls import Call
 from fleetd.core.rolling import DefineRollouts
 from fleetd.core.rollout import Origin, Rollout, RolloutMode
+from fleetd.core.task import TaskFilter
 from fleetd.errors import Conflict, InvalidArgument, NotFound, WrongState
 from tests.unit.api.port import Port
 from tests.unit.api.routed import CLOUD, LOCAL, SECOND, refused
@@ -291,6 +293,44 @@ async def test_a_task_says_how_its_mode_was_decided_and_so_does_its_lease(port):
     assert not plain.HasField("rollout")
 
 
+async def test_tasks_and_services_at_once_share_the_ten_places(port):
+    """G2: decisions of the event loop and transactions in their thread"""
+    await put(port, default_mode=OLD, shadow_percent=100)
+    item = {"title": "work", "org_id": "acme", "rollout": {"rollout": "chat"}}
+    for _ in range(20):
+        answers = await asyncio.gather(
+            *(port("SubmitTasks", tasks=[item] * 3, return_tasks=True) for _ in range(4)),
+            *(decide(port) for _ in range(4)),
+        )
+        assert len(answers) == 8
+        assert port.engine.rollout_book.places.taken("chat") <= 10
+    listed = [row.task for row in (await port.store.list_tasks(TaskFilter(), 0, 1_000, 1_000)).rows]
+    shadows = [task for task in listed if task.shadow]
+    held = port.engine.rollouts.pairs.held("chat")
+    assert (len(listed) - len(shadows), len(shadows) + held) == (240, 10)
+
+
+async def test_a_trial_is_shared_by_tasks_and_services_exactly(port):
+    """G4"""
+    await put(port)
+    await trip(port)
+    port.clock.advance(60_000)
+    port.engine.nudge()
+    await port.engine.turn()
+    await port.engine.turn()
+    assert (await state(port)).phase == pb.ROLLOUT_PHASE_TRIAL
+    item = {"title": "work", "org_id": "acme", "rollout": {"rollout": "chat"}}
+    trials = 0
+    for _ in range(10):
+        *answers, one, two = await asyncio.gather(
+            *(port("SubmitTasks", tasks=[item] * 9, return_tasks=True) for _ in range(2)),
+            decide(port),
+            decide(port),
+        )
+        trials += one.trial + two.trial + sum(each.task.rollout.trial for a in answers for each in a.items)
+    assert trials == 10
+
+
 # plans
 
 
@@ -441,6 +481,18 @@ async def test_an_outcome_may_tell_an_instance_and_a_mode_together(chat):
     with pytest.raises(NotFound):
         await chat("ReportOutcome", instance="no:such", code="503", rollout=told(decision), latency={})
     assert await new_total(chat) == (1, 1)
+
+
+async def test_a_shadow_that_names_its_instance_concerns_it_no_more_than_others(chat):
+    """G2, F3: no breaker is struck for work on the side"""
+    await put(chat, default_mode=OLD, shadow_percent=100)
+    decision = await decide(chat)
+    for _ in range(5):
+        side = told(decision, mode=NEW, shadow=True)
+        await chat("ReportOutcome", instance=LOCAL["id"], code="CONN_REFUSED", rollout=side, latency={})
+    assert (await chat("ListBreakers", all=True)).breakers == []
+    with pytest.raises(NotFound):
+        await chat("ReportOutcome", instance="no:such", code="503", rollout=side, latency={})
 
 
 # fallback

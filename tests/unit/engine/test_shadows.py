@@ -288,6 +288,17 @@ async def test_failing_shadows_blame_no_agent(fleet):
     assert taken(fleet) == 0
 
 
+async def test_how_long_a_shadow_took_says_nothing_of_how_long_others_will(fleet):
+    """G2, T3: estimates are of the work itself"""
+    await put(fleet, **APART)
+    await submit(fleet)
+    agent = await fleet.agent("agent-1", "new")
+    offer = await agent.start()
+    await fleet.pass_time(MINUTE)
+    await agent.say(offer, WordKind.COMPLETE)
+    assert not fleet.engine.run_times.expected("acme", "")
+
+
 async def test_a_failed_shadow_cannot_be_retried(fleet):
     """G2: its place is another's"""
     await put(fleet, **APART)
