@@ -61,6 +61,10 @@ FIRST ?= 1
 sim: .venv/installed-dev ## Simulate SEEDS=200 fleets under faults with JOBS=2 processes; SEED=n plays one and prints its history
 	@exec $(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS))
 
+.PHONY: rollout-day
+rollout-day: .venv/installed-dev ## Play a virtual day of a rollout; PICTURE=docs/rollout-day.png draws it, too (pip install 'fleetd[plot]')
+	@exec $(BIN)/python -m tests.simulation.rollout_day $(if $(PICTURE),--picture $(PICTURE))
+
 .PHONY: lint
 lint: .venv/installed-dev ## Check style, types and the rooms' imports
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """
 The composition root: builds every room from the configuration, in order, and takes it down again.
 
-Start: lock, side port (which says that it is not ready), store, recovery, files of instances and hosts, address, signal handlers, READY. Stop: drain (no new work,
+Start: lock, side port (which says that it is not ready), store, recovery, environment, files of instances, hosts and rollouts, address, signal handlers, READY. Stop: drain (no new work,
 results still taken), end what runs on hosts, end the streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips
 the waiting. SIGHUP: read the files again.
 """
@@ -21,25 +21,19 @@ from typing import Any
 
 import structlog
 
-from fleetd import exit_codes
+from fleetd import exit_codes, mapping
 from fleetd.api.boundary import Boundary
 from fleetd.api.limits import Limits
 from fleetd.api.table import SERVICES, Method, method_table
-from fleetd.bridges.comments import CommentOptions, Comments
+from fleetd.bridges.comments import Comments
 from fleetd.bridges.webhook import Webhook, WebhookOptions
 from fleetd.clock import Clock, SystemClock
-from fleetd.config import Config, ConfigError, alert_address, comment_token, webhook_secret
-from fleetd.core.breaker import BreakerRules
+from fleetd.config import Config, ConfigError
 from fleetd.core.host import Host
-from fleetd.core.issue import IssueRules
-from fleetd.core.modes import Prefer
-from fleetd.core.probing import ProbeRules
-from fleetd.core.settings import RouterRules, Rules
-from fleetd.core.task import RetryPolicy
-from fleetd.engine.engine import Engine, Log
-from fleetd.engine.engine_options import EngineOptions
-from fleetd.engine.retention import RetentionOptions, keep_sweeping
-from fleetd.engine.route_ring import RouterOptions
+from fleetd.core.rollout import Origin
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
+from fleetd.engine.retention import keep_sweeping
 from fleetd.errors import WrongState
 from fleetd.host_file import HostFile
 from fleetd.hosts.absent import AbsentRunner
@@ -51,6 +45,8 @@ from fleetd.listening import BindError
 from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present
 from fleetd.probes.prober import ProbeOptions, keep_probing
+from fleetd.probes.rollout_prober import probe_rollouts
+from fleetd.rollout_file import RolloutFile, define
 from fleetd.router_files import Unusable
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import RpcOptions, RpcServer
@@ -58,7 +54,6 @@ from fleetd.store.base import StoreBroken
 from fleetd.store.lock import DataDirLock
 from fleetd.store.sqlite import SqliteStore
 from fleetd.web.app import application
-from fleetd.web.issues import IssueOptions
 from fleetd.web.port import Port, PortOptions
 from fleetd.web.server import WebOptions, WebServer
 
@@ -115,7 +110,7 @@ class _Daemon:
         self._log = log
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._store = SqliteStore(config.data.dir / DATABASE)
-        self._engine = Engine(self._store, clock, rules(config), log, engine_options(config))
+        self._engine = Engine(self._store, clock, mapping.rules(config), log, mapping.engine_options(config))
         self._files = InstanceFiles(
             self._engine,
             log,
@@ -124,10 +119,12 @@ class _Daemon:
             failover=config.router.failover_file,
         )
         self._host_file = HostFile(self._engine, log, config.hosts.file)
+        self._rollout_file = RolloutFile(self._engine, log, config.rollouts.file)
+        self._chat = mapping.chat_rollout(os.environ)
         self._hosts: asyncio.Task[None] | None = None
-        self._alerts = webhook_options(config)
-        self._comments = comment_options(config)
-        self._issues = issue_options(config, os.environ)
+        self._alerts = mapping.webhook_options(config)
+        self._comments = mapping.comment_options(config)
+        self._issues = mapping.issue_options(config, os.environ)
         self._web: WebServer | None = None
         self._version = metadata.version("fleetd")
 
@@ -135,7 +132,7 @@ class _Daemon:
         began = self._clock.now()
         # As soon as there is somebody to take it: by itself it would end the process.
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._read_again)
-        bounds = limits(self._config)
+        bounds = mapping.limits(self._config)
         table = method_table(self._engine, bounds, self._version, lambda name: is_present(name, os.environ))
         self._web = self._side_port(table)
         try:
@@ -143,9 +140,12 @@ class _Daemon:
             await self._store.open()
             await self._engine.recover()
             reading, hosts = await self._files.read(), await self._host_file.read()
+            rollouts = await self._rollout_file.read()
             failure = self._engine.start()
             await self._files.take(reading)
             await self._host_file.take(hosts)
+            await self._define_chat()
+            await self._rollout_file.take(rollouts)
             server = self._server(table, bounds)
             address = await server.start()
             try:
@@ -160,6 +160,14 @@ class _Daemon:
     def _read_again(self) -> None:
         self._files.ask()
         self._host_file.ask()
+        self._rollout_file.ask()
+
+    async def _define_chat(self) -> None:
+        """Make what the environment defines the rollouts of that origin; without any, what an earlier environment defined leaves."""
+        found = () if self._chat is None else (self._chat,)
+        if await define(self._engine, self._log, found, Origin.ENVIRONMENT):
+            for each in found:
+                self._log.info("rollout_from_environment", rollout=each.name, default_mode=each.default)
 
     def _server(self, table: Mapping[str, Method], bounds: Limits) -> RpcServer:
         rpc = self._config.rpc
@@ -172,7 +180,7 @@ class _Daemon:
             return None
         options = PortOptions(config.max_body_bytes, config.body_timeout)
         port = Port(Boundary(self._engine, self._log), table, options)
-        app = application(port, self._config.rpc.max_message_bytes, self._issues)
+        app = application(port, self._config.rpc.max_message_bytes, self._issues, self._config.rollouts.chat)
         return WebServer(WebOptions(config.listen, config.max_connections), app, port, self._log)
 
     async def _open_side_port(self) -> None:
@@ -191,10 +199,14 @@ class _Daemon:
         """Return what runs beside the server, by name."""
         engine, log = self._engine, self._log
         parts: dict[str, Part] = {
-            "retention": partial(keep_sweeping, engine, retention(self._config), log),
+            "retention": partial(keep_sweeping, engine, mapping.retention(self._config), log),
             "files": self._files.keep_reading,
             "host file": self._host_file.keep_reading,
-            "probes": partial(probe_instances, engine, probe_options(self._config), log),
+            "rollout file": self._rollout_file.keep_reading,
+            "rollout probes": partial(
+                probe_rollouts, engine.rollout_book.effective, engine.rollouts_changed, engine.rollouts, log
+            ),
+            "probes": partial(probe_instances, engine, mapping.probe_options(self._config), log),
         }
         if self._alerts is not None:
             parts["alerts"] = alert_hook(engine, self._alerts, log).run
@@ -347,141 +359,6 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def rules(config: Config) -> Rules:
-    """Return the rules' numbers from the configuration."""
-    tasks, agents = config.tasks, config.agents
-    return Rules(
-        offer_timeout=tasks.offer_timeout,
-        stop_grace=tasks.stop_grace,
-        default_timeout=tasks.default_timeout,
-        host_timeout=tasks.host_timeout,
-        retry=retry_policy(config),
-        heartbeat_min=agents.heartbeat_min,
-        heartbeat_max=agents.heartbeat_max,
-        agents_per_second=agents.agents_per_second,
-        missed_heartbeats=agents.missed_heartbeats,
-        error_after_failures=agents.error_after_failures,
-        error_trial_after=agents.error_trial_after,
-        ageing=config.queue.ageing,
-        max_pending=config.queue.max_pending,
-        replay_limit=config.dead_letters.replay_limit,
-        auto_replay=config.dead_letters.auto_replay,
-        auto_replay_after=config.dead_letters.auto_replay_after,
-        auto_replay_max=config.dead_letters.auto_replay_max,
-        router=router_rules(config),
-        prefer=Prefer(config.modes.prefer),
-        undecided_for=config.modes.undecided_for,
-    )
-
-
-def router_rules(config: Config) -> RouterRules:
-    """Return the numbers of the Router from the configuration."""
-    router = config.router
-    return RouterRules(
-        plan_max_age=router.plan_max_age,
-        fallbacks=router.fallbacks,
-        ladder_jitter=router.ladder_jitter,
-        blocked_look=router.blocked_look,
-        breakers=breaker_rules(config),
-    )
-
-
-def retry_policy(config: Config) -> RetryPolicy:
-    """Return the policy of tasks that name none."""
-    tasks = config.tasks
-    return RetryPolicy(tasks.retry_initial, tasks.retry_multiplier, tasks.retry_max, tasks.retry_jitter)
-
-
-def engine_options(config: Config) -> EngineOptions:
-    """Return the engine's limits from the configuration."""
-    return EngineOptions(
-        queue_limit=config.engine.queue_limit,
-        batch_limit=config.engine.batch_limit,
-        outbox_limit=config.agents.outbox_limit,
-        router=RouterOptions(config.router.plans_kept, config.router.plans_for),
-    )
-
-
-def retention(config: Config) -> RetentionOptions:
-    """Return how long rows are kept from the configuration."""
-    kept = config.retention
-    return RetentionOptions(
-        tasks=kept.tasks,
-        dead_letters=kept.dead_letters,
-        events=kept.events,
-        audits=kept.audits,
-        interval=kept.interval,
-    )
-
-
-def breaker_rules(config: Config) -> BreakerRules:
-    """Return when breakers open from the configuration."""
-    router = config.router
-    return BreakerRules(
-        strikes=router.breaker_strikes,
-        open_for=router.breaker_open_for,
-        auth_open_for=router.breaker_auth_open_for,
-        window=router.breaker_window,
-        window_calls=router.breaker_min_calls,
-        window_ratio=router.breaker_ratio,
-        probe_lease=router.probe_lease,
-        per_attempt=router.breaker_per_attempt,
-    )
-
-
-def probe_options(config: Config) -> ProbeOptions:
-    """Return how instances are probed from the configuration."""
-    probes = config.probes
-    rules = ProbeRules(failures_to_error=probes.failures_to_error, slow=probes.slow, weight=probes.ewma)
-    return ProbeOptions(probes.interval, probes.jitter, probes.timeout, probes.concurrency, rules)
-
-
-def webhook_options(config: Config) -> WebhookOptions | None:
-    """Return where alerts go from the configuration; None when nowhere. Raises ConfigError."""
-    alerts = config.alerts
-    url = alert_address(config)
-    if not url:
-        return None
-    return WebhookOptions(
-        url=url,
-        template=alerts.template,
-        content_type=alerts.content_type,
-        dead_letters_above=alerts.dead_letters_above,
-        timeout=alerts.timeout,
-        attempts=alerts.attempts,
-        queue=alerts.queue,
-    )
-
-
-def issue_options(config: Config, environ: Mapping[str, str]) -> IssueOptions | None:
-    """Return how deliveries of issues are taken from the configuration; None when nothing could prove who sends them. Raises ConfigError."""
-    secret = webhook_secret(config, environ)
-    hooks = config.webhooks
-    return IssueOptions(secret, IssueRules(hooks.org, hooks.complete_on_merge)) if secret else None
-
-
-def comment_options(config: Config) -> CommentOptions | None:
-    """Return where results are posted as comments from the configuration; None when nowhere. Raises ConfigError."""
-    token = comment_token(config)
-    return CommentOptions(config.webhooks.comment_url, token) if token else None
-
-
-def limits(config: Config) -> Limits:
-    """Return the limits of requests from the configuration."""
-    tasks = config.tasks
-    return Limits(
-        input=tasks.input_max_bytes,
-        message=config.rpc.max_message_bytes,
-        title=tasks.title_max_chars,
-        description=tasks.description_max_chars,
-        batch=tasks.batch_max,
-        tags=tasks.tags_max,
-        labels=tasks.labels_max,
-        default_max_attempts=tasks.max_attempts,
-        retry=retry_policy(config),
-    )
 
 
 def _publish(file: Path, address: str) -> None:

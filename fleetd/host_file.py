@@ -6,7 +6,8 @@ import asyncio
 
 from fleetd import host_list
 from fleetd.core.hosting import PutHosts
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 from fleetd.errors import FleetError
 from fleetd.host_list import HostList
 from fleetd.read_again import ReadAgain

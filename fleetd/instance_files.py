@@ -13,7 +13,8 @@ from typing import NamedTuple
 from fleetd.core.catalogue import Catalogue
 from fleetd.core.instance import Instance
 from fleetd.core.registration import PutInstances
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 from fleetd.errors import FleetError
 from fleetd.probes.credentials import is_present
 from fleetd.read_again import ReadAgain

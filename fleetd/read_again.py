@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from fleetd.core.catalogue import Problem
-from fleetd.engine.engine import Log
+from fleetd.engine.log import Log
 from fleetd.router_files import Unusable
 
 R = TypeVar("R")

@@ -8,6 +8,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from fleet.v1 import agent_pb2, dispatcher_pb2, lease_pb2
+from fleetd.api.convert_decisions import task_rollout_into
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.convert_payloads import artifacts_in, checkpoint_out, payload_in, payload_out
 from fleetd.api.convert_routes import assignment_into, error_code, next_into
@@ -69,6 +70,8 @@ def lease_into(message: lease_pb2.Lease, offer: Offer) -> None:
         message.deadline.CopyFrom(timestamp(task.deadline))
     if offer.route is not None:
         assignment_into(message.route, offer.route)
+    if task.rollout is not None:
+        task_rollout_into(message.rollout, task.rollout)
 
 
 def lease_out(offer: Offer) -> lease_pb2.Lease:
@@ -247,6 +250,7 @@ def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
             report_id,
             output=payload_in(complete.output, "complete.output", limits.input, fields),
             artifacts=artifacts_in(artifacts, "complete.artifacts", limits, fields) if artifacts else (),
+            digest=fields.text("complete.digest", complete.digest, WORD),
         )
     elif said == "fail":
         fail = report.fail

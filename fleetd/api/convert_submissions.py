@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from fleet.v1 import dispatcher_pb2, task_pb2
+from fleetd.api.convert_decisions import use_in
 from fleetd.api.convert_payloads import payload_in
 from fleetd.api.convert_routes import requirements_in
 from fleetd.api.convert_times import epoch, milliseconds
@@ -70,6 +71,9 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
     if agent_id:
         fields.name("agent_id", agent_id)
     route = requirements_in(message.route, "route", title, description, fields) if has("route") else None
+    rollout = session_id = ""
+    if has("rollout"):
+        rollout, _, session_id = use_in(message.rollout, "rollout", fields, org_id)
     spec = Spec(
         title,
         description,
@@ -126,6 +130,8 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
             # What was given, not what was read from the text, which a later version may read otherwise. Beside the parts: keys of tasks without a route are
             # older than routes.
             parts = (*parts, message.route.SerializeToString(deterministic=True))
+        if rollout:
+            parts = (*parts, "rollout", rollout, session_id)
         body_hash = _hash(parts, payload)
     return Submission(
         id=new_id(),
@@ -147,6 +153,9 @@ def submission(message: dispatcher_pb2.SubmitTaskRequest, limits: Limits, new_id
         agent_id=agent_id,
         body_hash=body_hash,
         route=route,
+        rollout=rollout,
+        session_id=session_id,
+        shadow_id=new_id() if rollout else "",
     )
 
 

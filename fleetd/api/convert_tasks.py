@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleet.v1 import dispatcher_pb2, task_pb2
+from fleetd.api.convert_decisions import task_rollout_into
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.convert_payloads import artifacts_out, checkpoint_out, payload_out
 from fleetd.api.convert_routes import requirements_into
@@ -71,6 +72,8 @@ def task_out(
         message.exclusive = True
     if task.route is not None:
         _route(message, task, task.route)
+    if task.rollout is not None:
+        task_rollout_into(message.rollout, task.rollout)
     if task.lease_epoch:
         _progress(message, task, spec)
     _schedule(message, task, spec)

@@ -12,7 +12,8 @@ from fleetd.api.methods_tasks import REASON
 from fleetd.api.pages import fitting, make_token, page_size, read_token
 from fleetd.api.validate import Fields, check_batch
 from fleetd.core.audit import Audited
-from fleetd.core.host import WORD_CHARS, Host, HostState
+from fleetd.core.given import WORD_CHARS
+from fleetd.core.host import Host, HostState
 from fleetd.core.hostbook import HostRow, seat_name
 from fleetd.core.hosting import PutHosts, RemoveHost, SetHostState
 from fleetd.engine.engine import Engine

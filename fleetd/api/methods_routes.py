@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from fleet.v1 import route_pb2
 from fleet.v1 import router_pb2 as pb
 from fleetd.api.calls import Call
+from fleetd.api.convert_decisions import Outcome, decision_into, use_in
 from fleetd.api.convert_instances import instance_into
 from fleetd.api.convert_routes import (
     error_code,
@@ -22,6 +23,7 @@ from fleetd.api.convert_times import duration, milliseconds, timestamp
 from fleetd.api.errors import describe
 from fleetd.api.ids import NewId
 from fleetd.api.limits import DAY, SECOND, Limits
+from fleetd.api.methods_rollouts import reported
 from fleetd.api.methods_tasks import REASON
 from fleetd.api.validate import WORD, Fields, check_batch
 from fleetd.core.audit import Audited, Nothing
@@ -29,7 +31,8 @@ from fleetd.core.definition import ID_CHARS
 from fleetd.core.event import EventType
 from fleetd.core.instance import Instance, InstanceState, unknown_instance
 from fleetd.core.outcome import Advice, Failure
-from fleetd.core.route import MOST_FALLBACKS, RoutePlan
+from fleetd.core.rollout import Sample
+from fleetd.core.route import MOST_FALLBACKS, RoutePlan, Step, StepKind
 from fleetd.core.steering import PinTask, ReportLease, ReportRoute, RerouteTask, Steered, VerifyTask
 from fleetd.engine.availability import DAY as LAST_DAY
 from fleetd.engine.availability import HOUR
@@ -232,11 +235,15 @@ class RouteMethods:
         if request.HasField("fallbacks"):
             fallbacks = fields.number("fallbacks", request.fallbacks, 0, MOST_FALLBACKS)
         requirements = requirements_in(request.requirements, "requirements", title, description, fields)
+        use = use_in(request.rollout, "rollout", fields) if request.HasField("rollout") else None
         if fields.errors:
             fields.check()
+        if use is not None:
+            self._engine.rollout_book.find_present(use[0])
+        plan_id = self._new_id()
         plan, instance, _ = self._engine.router.route(
             requirements,
-            self._new_id(),
+            plan_id,
             name=name,
             seed=seed,
             fallbacks=fallbacks,
@@ -244,6 +251,13 @@ class RouteMethods:
             dry_run=request.dry_run,
         )
         plan_into(response.plan, plan)
+        if use is not None:
+            # The plan is the decision's name: who reports the one reports the other. Decided last: a route that is refused uses nothing up.
+            decision = self._engine.rollouts.decide(*use, plan_id, dry_run=request.dry_run)
+            kept = None if request.dry_run else self._engine.router.find(plan_id)
+            if kept is not None:
+                kept.decision = decision
+            decision_into(response.decision, decision, "" if request.dry_run else plan_id)
         if instance is not None:
             response.selected = instance.id
             instance_into(response.instance, instance)
@@ -265,14 +279,22 @@ class RouteMethods:
             fields.refuse("task_id", "must not be given together with plan_id")
         if task_id and request.lease_epoch < 1:
             fields.refuse("lease_epoch", "is required with task_id: as given in the lease")
-        if not (plan_id or task_id or instance):
-            fields.refuse("instance", "is required where neither plan_id nor task_id is given")
+        told = None
+        if request.HasField("rollout"):
+            told = Outcome(request.rollout, "rollout", fields, alone=not plan_id)
+            if task_id:
+                fields.refuse("rollout", "must not be given with task_id: what came of a task is known")
+        if not (plan_id or task_id or instance or told):
+            fields.refuse("instance", "is required where neither plan_id nor task_id nor rollout is given")
         code = error_code("code", request.code, fields, required=False)
         retry_after = 0
         if request.HasField("retry_after"):
             retry_after = milliseconds(request.retry_after, "retry_after", fields, 0, DAY)
+        latency = None
         if request.HasField("latency"):
-            milliseconds(request.latency, "latency", fields, 0, 30 * DAY)
+            latency = milliseconds(request.latency, "latency", fields, 0, 30 * DAY)
+        elif told is not None and not plan_id:
+            fields.refuse("latency", "is required with rollout: how long the work took")
         fields.check()
         failure = Failure(instance, code, request.message[:DETAIL], retry_after)
         engine, registry = self._engine, self._engine.routes.outside.registry
@@ -287,12 +309,50 @@ class RouteMethods:
                     right = "must not be that of a task: give task_id and lease_epoch of its lease"
                     raise InvalidArgument([("plan_id", right)])
                 raise _unknown_plan(plan_id)
-            if instance and registry.get(instance) is None and not _knows(kept, instance):
+            return await self._plan_outcome(kept, failure, latency, told)
+        sample = None if told is None else reported(told, code, latency or 0, engine)
+        advice = Advice(Step(StepKind.PROCEED))
+        if instance:
+            if registry.get(instance) is None:
                 raise unknown_instance(instance, registry.nearest(instance))
-            return await engine.router.report(kept, failure)
-        if registry.get(instance) is None:
+            advice = await engine.execute(ReportRoute(failure))
+        if told is not None and sample is not None:
+            await engine.rollouts.report(sample, told.decision_id, told.size, told.digest)
+        return advice
+
+    async def _plan_outcome(
+        self, kept: Kept, failure: Failure, latency: int | None, told: Outcome | None
+    ) -> Advice:
+        """Take what came of a try of a plan, and of its mode when the work has ended with that. What a shadow does concerns no instance."""
+        engine, registry = self._engine, self._engine.routes.outside.registry
+        instance = failure.instance
+        if instance and registry.get(instance) is None and not _knows(kept, instance):
             raise unknown_instance(instance, registry.nearest(instance))
-        advice = await engine.execute(ReportRoute(failure))
+        shadow = told is not None and told.shadow
+        if shadow and not (kept.decision and kept.decision.shadow):
+            raise InvalidArgument([("rollout.shadow", "must be left out: the decision named no shadow")])
+        if shadow:
+            advice = Advice(Step(StepKind.PROCEED), version=kept.plan.version)
+        else:
+            advice = await engine.router.report(kept, failure)
+        decision, plan_id = kept.decision, kept.plan.plan_id
+        goes_on = advice.step.kind in (StepKind.RETRY_SAME, StepKind.SWITCH)
+        if decision is None or goes_on or (kept.shadow_told if shadow else kept.mode_told):
+            return advice
+        if engine.rollout_book.present.rollout(decision.rollout) is None:
+            # It was removed meanwhile; what came of the instance counts all the same.
+            return advice
+        before = kept.mode_told, kept.shadow_told
+        kept.mode_told, kept.shadow_told = kept.mode_told or not shadow, kept.shadow_told or shadow
+        took = engine.clock.now() - kept.made if latency is None else latency
+        mode = decision.shadow if shadow else decision.mode
+        sample = Sample(decision.rollout, decision.org_id, mode, decision.epoch, failure.code, took, shadow)
+        size, digest = (told.size, told.digest) if told is not None else (0, "")
+        try:
+            await engine.rollouts.report(sample, plan_id, size, digest)
+        except FleetError:
+            kept.mode_told, kept.shadow_told = before
+            raise
         return advice
 
     async def _steer(self, act: VerifyTask | RerouteTask | PinTask) -> _Changed:

@@ -24,6 +24,7 @@ from fleetd.api.methods_hosts import HostMethods
 from fleetd.api.methods_instances import Credentials, InstanceMethods
 from fleetd.api.methods_leases import LeaseMethods
 from fleetd.api.methods_queues import QueueMethods
+from fleetd.api.methods_rollouts import RolloutMethods
 from fleetd.api.methods_routes import RouteMethods
 from fleetd.api.methods_task_events import TaskEventMethods
 from fleetd.api.methods_tasks import TaskMethods
@@ -137,6 +138,7 @@ def method_table(
     instances = InstanceMethods(engine, limits, credentials)
     breakers = BreakerMethods(engine)
     hosts = HostMethods(engine, limits)
+    rollouts = RolloutMethods(engine, limits, new_id)
     small = 64 << 10  # ids, reasons and filters
     ids = 256 << 10  # a thousand ids
     agent = 2 << 20  # labels and metadata, or held leases, at their limits
@@ -218,6 +220,15 @@ def method_table(
             "ResetBreakers": _Row(breakers.reset_breakers, OPERATORS, small),
             "ForceBreaker": _Row(breakers.force_breaker, OPERATORS, small),
             "GetRoutingStats": _Row(routes.get_routing_stats, READERS, small),
+            "PutRollout": _Row(rollouts.put_rollout, OPERATORS, most, False),
+            "GetRollout": _Row(rollouts.get_rollout, READERS, small),
+            "ListRollouts": _Row(rollouts.list_rollouts, READERS, small),
+            "RemoveRollout": _Row(rollouts.remove_rollout, OPERATORS, small),
+            "DecideMode": _Row(rollouts.decide_mode, SUBMITTERS, small),
+            "ForceFallback": _Row(rollouts.force_fallback, OPERATORS, small, False),
+            "ResetFallback": _Row(rollouts.reset_fallback, OPERATORS, small, False),
+            "GetRolloutMetrics": _Row(rollouts.get_rollout_metrics, READERS, small),
+            "ListComparisons": _Row(rollouts.list_comparisons, READERS, small),
         },
     }
     methods = (_method(service, name, row) for service, named in rows.items() for name, row in named.items())

@@ -19,7 +19,8 @@ import httpx
 from fleetd.bridges.webhook import AGAIN, FIRST_WAIT, LONGEST_WAIT, Sleep
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.task import Run, Status, Task
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 
 ENDS = frozenset({EventType.TASK_COMPLETED, EventType.TASK_FAILED, EventType.TASK_DEAD_LETTERED})
 """A task that was cancelled is no news to whoever closed the issue."""

@@ -19,8 +19,8 @@ import httpx
 from fleetd.clock import Clock
 from fleetd.core.alert import DEAD_LETTERS, WATCHED, Alert, alert_of, body, dead_letters_alert
 from fleetd.core.event import EventFilter
-from fleetd.engine.engine import Log
 from fleetd.engine.feed import Feed, Subscription
+from fleetd.engine.log import Log
 
 Sleep = Callable[[float], Awaitable[object]]
 

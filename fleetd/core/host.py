@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from fleetd.core.given import WORD_CHARS, Given
 from fleetd.core.text import is_word, shown
 from fleetd.errors import InvalidArgument
 
@@ -28,7 +29,7 @@ AGENT_FIELDS: tuple[str, ...] = (
     "type", "command", "capabilities", "max_concurrency", "parser", "prompt", "timeout_sec", "env",
 )  # fmt: skip
 
-WORD_CHARS, PATH_CHARS, ELEMENT_CHARS = 256, 4_096, 65_536
+PATH_CHARS, ELEMENT_CHARS = 4_096, 65_536
 NAME = re.compile(r"[A-Za-z0-9._\-:@]{1,60}")
 """Names of hosts and of their agents: both together make the name of an agent, of which a slash parts them."""
 MOST_AGENTS = MOST_CAPABILITIES = 64
@@ -155,34 +156,8 @@ def _agent(given: _Given) -> HostAgent:
     )
 
 
-class _Given:
-    """Reads fields and collects what is bad as (path, what would be right); `prefix` is the path of the object they stand in."""
-
-    def __init__(
-        self, fields: Mapping[str, object], prefix: str = "", errors: list[tuple[str, str]] | None = None
-    ) -> None:
-        self._fields = fields
-        self._prefix = prefix
-        self.errors: list[tuple[str, str]] = [] if errors is None else errors
-
-    def refuse(self, name: str, right: str) -> None:
-        self.errors.append((self._prefix + name, right))
-
-    def word(self, name: str, *, required: str = "") -> str:
-        """Return a text without blanks; `required` is an example where there must be one."""
-        value = self._fields.get(name)
-        if value is None or value == "":
-            if required:
-                self.refuse(name, f"is required, such as {required}")
-        elif not isinstance(value, str):
-            self.refuse(name, f"must be a text, not {shown(value)}")
-        elif len(value) > WORD_CHARS:
-            self.refuse(name, f"must have at most {WORD_CHARS} characters, not {len(value):,}")
-        elif not is_word(value):
-            self.refuse(name, f"must have no blanks or control characters, unlike {shown(value)}")
-        else:
-            return value
-        return ""
+class _Given(Given):
+    """What a host and its agents are made of."""
 
     def name(self, name: str, example: str) -> str:
         """Return the name of a host or of a kind of agent, which must be there."""
@@ -203,7 +178,7 @@ class _Given:
         return value
 
     def path(self, name: str) -> str:
-        value = self._fields.get(name)
+        value = self.fields.get(name)
         if value is None or value == "":
             return ""
         if not isinstance(value, str):
@@ -218,23 +193,9 @@ class _Given:
             return value
         return ""
 
-    def whole(self, name: str, low: int, high: int, default: int) -> int:
-        value = self._fields.get(name)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not (
-            isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        ):
-            self.refuse(name, f"must be a whole number, not {shown(value)}")
-        elif not low <= value <= high:
-            self.refuse(name, f"must be {low:,} to {high:,}, not {shown(value)}")
-        else:
-            return int(value)
-        return default
-
     def timeout(self) -> int:
         """Return the longest run in milliseconds; 0 when it is not given."""
-        value = self._fields.get("timeout_sec")
+        value = self.fields.get("timeout_sec")
         if value is None:
             return 0
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -245,42 +206,9 @@ class _Given:
             return round(value * 1_000)
         return 0
 
-    def flag(self, name: str, *, default: bool) -> bool:
-        value = self._fields.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, bool):
-            self.refuse(name, f"must be true or false, not {shown(value)}")
-            return default
-        return value
-
-    def choice(self, name: str, choices: tuple[str, ...]) -> str:
-        """Return one of the choices; the first when nothing is given."""
-        value = self._fields.get(name)
-        if value is None or value == "":
-            return choices[0]
-        if not isinstance(value, str) or value not in choices:
-            self.refuse(name, f"must be one of {', '.join(choices)}, not {shown(value)}")
-            return choices[0]
-        return value
-
-    def entries(self, name: str, most: int, what: str, *, required: bool = True) -> list[object]:
-        """Return a list; `what` says what stands in it."""
-        value = self._fields.get(name)
-        if value is None or value == []:
-            if required:
-                self.refuse(name, f"must name at least {what}")
-        elif not isinstance(value, list | tuple):
-            self.refuse(name, f"must be a list, not {shown(value)}")
-        elif len(value) > most:
-            self.refuse(name, f"must have at most {most} entries, not {len(value):,}")
-        else:
-            return list(value)
-        return []
-
     def command(self, prompt: str) -> tuple[str, ...]:
         """Return the argv, with its one element PROMPT when the text goes there."""
-        value = self._fields.get("command")
+        value = self.fields.get("command")
         if isinstance(value, str) and value:
             self.refuse(
                 "command", 'must be a list of texts, such as ["coder", "--quiet"], not a line of a shell'
@@ -322,7 +250,7 @@ class _Given:
 
     def env(self) -> dict[str, str]:
         """Return the variables. Values are never shown: they may be secrets."""
-        value = self._fields.get("env")
+        value = self.fields.get("env")
         if value is None:
             return {}
         if not isinstance(value, Mapping) or len(value) > MOST_VARIABLES:

@@ -13,11 +13,16 @@ from typing import Any, NamedTuple
 
 from fleetd.core.agent import Agent
 from fleetd.core.breaker import Breaker, BreakerKey
+from fleetd.core.comparison import Comparison, Side, SideDone
+from fleetd.core.effect import Effect, Finished
 from fleetd.core.event import Event, EventType
+from fleetd.core.fallback import Fallback
 from fleetd.core.hostbook import HostBook, HostRow
 from fleetd.core.instance import Condition, Instance
 from fleetd.core.lanes import LaneKey
 from fleetd.core.limits import GateKey, GateRule, Gates
+from fleetd.core.rollout import Rollout, Sample
+from fleetd.core.rolloutbook import RolloutBook, Salt, Scope
 from fleetd.core.route import RoutePlan
 from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import Rules
@@ -137,7 +142,8 @@ class Minute:
 class Changes:
     """
     Everything one write puts into the store. The store gives every event its `seq`, and every task event its `position`; a task that has new ones need not
-    be among `tasks`. None among `instances` and `hosts` removes one.
+    be among `tasks`. None among `instances`, `hosts` and what belongs to rollouts removes one. `sides` holds how sides of stored comparisons ended, by
+    comparison and whether it is the shadow's.
     """
 
     new_tasks: list[NewTask] = field(default_factory=list)
@@ -158,66 +164,12 @@ class Changes:
     breakers: dict[BreakerKey, Breaker] = field(default_factory=dict)
     hosts: dict[str, HostRow | None] = field(default_factory=dict)
     deliveries: list[Delivered] = field(default_factory=list)
+    rollouts: dict[str, Rollout | None] = field(default_factory=dict)
+    rollout_states: dict[Scope, Fallback | None] = field(default_factory=dict)
+    rollout_salts: dict[str, Salt | None] = field(default_factory=dict)
+    comparisons: list[Comparison] = field(default_factory=list)
+    sides: dict[tuple[str, bool], SideDone] = field(default_factory=dict)
     task_events: list[TaskEvent] = field(default_factory=list)
-
-
-class LeaseEnded(NamedTuple):
-    """Effect: the agent no longer holds the lease; `tell` when it does not know yet."""
-
-    task_id: str
-    lane: int
-    agent_id: str
-    session_epoch: int
-    lease_epoch: int
-    tell: bool
-
-
-class Ordered(NamedTuple):
-    """Effect: the agent must stop this run."""
-
-    task: Task
-
-
-class Started(NamedTuple):
-    """Effect: the run began (its run timeout starts)."""
-
-    task: Task
-
-
-class Accepted(NamedTuple):
-    """Effect: the offer was accepted (its offer timer ends)."""
-
-    task: Task
-
-
-class Finished(NamedTuple):
-    """Effect: the task became terminal; whoever waits for it wants to know."""
-
-    task: Task
-
-
-class AgentChanged(NamedTuple):
-    """Effect: the agent's row changed in a way its session must learn of (orders, capabilities, status)."""
-
-    agent_id: str
-
-
-class SessionEnded(NamedTuple):
-    """Effect: the session is over; its stream, if any, is told why."""
-
-    agent_id: str
-    session_epoch: int
-    reason: str
-
-
-class RuleChanged(NamedTuple):
-    """Effect: a limit, weight or pause was changed."""
-
-    key: GateKey
-    rule: GateRule
-
-
-Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
 
 
 class Keys(NamedTuple):
@@ -249,6 +201,7 @@ class Ledger:
         gates: Gates,
         routes: RouteBook,
         hosts: HostBook,
+        rollouts: RolloutBook,
         draw: Callable[[], float],
     ) -> None:
         self.now = now
@@ -257,6 +210,8 @@ class Ledger:
         self.gates = gates
         self.routes = routes
         self.hosts = hosts
+        self.rollouts = rollouts
+        self.samples: list[Sample] = []
         self.turned: dict[BreakerKey, Breaker] = {}
         self.waiting: dict[str, int] = {}
         self.changes = Changes()
@@ -391,7 +346,24 @@ class Ledger:
             if task.due:
                 self.clear_due(task, task.due)
             self.effects.append(Finished(task))
+            # That a dead letter is thrown away changes nothing of how the work ended.
+            if task.rollout is not None and status is not Status.DISCARDED:
+                self.compare(task)
         self.touch(task)
+
+    def compare(self, task: Task, *, size: int = 0, digest: str = "") -> None:
+        """Note how a task that has a shadow, or is one, has ended; a shadow gives its place back."""
+        rollout = task.rollout
+        if rollout is None or not rollout.other:
+            return
+        comparison = task.id if rollout.shadow else rollout.other
+        latency = max(0, self.now - task.started_at) if task.started_at else 0
+        code = "" if task.status is Status.COMPLETED else task.error_code or task.status.name
+        side = Side(task.id, rollout.mode, True, code, latency, size, digest)
+        key = (comparison, rollout.shadow)
+        if rollout.shadow and key not in self.changes.sides:
+            self.rollouts.give_place(rollout.name)
+        self.changes.sides[key] = SideDone(comparison, rollout.shadow, side, self.now)
 
     def touch(self, task: Task) -> None:
         """Note that the row changed."""

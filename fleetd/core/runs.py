@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from fleetd.core import failover, modes, routed
+from fleetd.core.effect import Accepted, AgentChanged, LeaseEnded, Started
 from fleetd.core.event import EventType
-from fleetd.core.ledger import Accepted, AgentChanged, DueKind, LeaseEnded, Ledger, Started
+from fleetd.core.ledger import DueKind, Ledger
+from fleetd.core.rollout import Sample
 from fleetd.core.task import Artifact, Ending, Mode, ModeSource, Order, Payload, Run, Status, Task
 
 
@@ -81,8 +83,12 @@ def complete(
     artifacts: tuple[Artifact, ...],
     *,
     tell: bool = False,
+    digest: str = "",
 ) -> None:
-    """The run ended well; a cancel asked for before wins and the output is dropped (D4). `tell` when the agent does not know yet."""
+    """
+    The run ended well; a cancel asked for before wins and the output is dropped (D4). `tell` when the agent does not know yet; `digest` of the result as
+    the agent gives it.
+    """
     if task.status is Status.ASSIGNED:
         start(ledger, task)
     if task.order is Order.CANCEL:
@@ -93,12 +99,15 @@ def complete(
     task.error_code = task.error_message = ""
     ledger.move(task, Status.COMPLETED)
     ledger.event(task, EventType.TASK_COMPLETED, {"attempt": task.attempt, "run_ms": run_ms})
+    if task.rollout is not None:
+        ledger.compare(task, size=0 if output is None else len(output.data), digest=digest)
+        _sample(ledger, task, "")
     _record(ledger, task, Ending.COMPLETED, output=output, artifacts=artifacts)
     ledger.figures.completed += 1
     ledger.figures.run_ms += run_ms
     routed.went_well(ledger, task)
     agent = ledger.agent(task.agent_id)
-    if agent is not None:
+    if agent is not None and not task.shadow:
         recovered = ledger.change_agent(task.agent_id).ran_well(run_ms)
         if recovered:
             ledger.agent_event(
@@ -128,13 +137,14 @@ def fail(
     if code == failover.NO_AVAILABLE_INSTANCE and task.route is not None:
         _unserved(ledger, task, output, artifacts)
         return
+    _sample(ledger, task, code)
     larger_ctx = routed.run_failed(ledger, task, code, message)
     judgement = failover.verdict(code, larger_ctx=larger_ctx)
-    if failover.fault(code).limit:
+    if failover.fault(code).limit and not task.shadow:
         _failed_event(ledger, task, final=True)
         dead_letter(ledger, task, code, message)
         _record(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)
-    elif judgement.retryable:
+    elif judgement.retryable and not task.shadow:
         _failed_event(ledger, task, final=False)
         _again(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)
     else:
@@ -223,6 +233,7 @@ def lost(ledger: Ledger, task: Task, code: str, message: str, *, tell: bool = Fa
     task.losses += 1
     task.error_code, task.error_message = code, message
     ledger.event(task, EventType.TASK_LEASE_EXPIRED, {"code": code, "losses": task.losses, "reason": message})
+    _sample(ledger, task, code)
     if task.losses >= ledger.rules.poison_losses:
         dead_letter(ledger, task, "POISON", f"lost {task.losses} runs with their agents; last: {message}")
         _record(ledger, task, ending)
@@ -239,9 +250,12 @@ def lost(ledger: Ledger, task: Task, code: str, message: str, *, tell: bool = Fa
 
 
 def dead_letter(ledger: Ledger, task: Task, reason: str, message: str) -> None:
-    """Attempts, time or luck are exhausted; `reason` names the limit."""
+    """Attempts, time or luck are exhausted; `reason` names the limit. Of a shadow nobody wants to hear: it only ends."""
     task.error_code = task.error_code or reason
     task.error_message = task.error_message or message
+    if task.shadow:
+        _end_shadow(ledger, task)
+        return
     task.dead_reason = reason
     ledger.move(task, Status.DEAD_LETTER)
     ledger.figures.dead_letter += 1
@@ -254,6 +268,28 @@ def dead_letter(ledger: Ledger, task: Task, reason: str, message: str) -> None:
         ledger.add_due(task, DueKind.REPLAY, ledger.now + rules.replay_wait(task.replays))
     payload = {"reason": reason, "message": message, "code": task.error_code, "attempts": task.attempt}
     ledger.event(task, EventType.TASK_DEAD_LETTERED, payload)
+
+
+def _end_shadow(ledger: Ledger, task: Task) -> None:
+    if task.live:
+        ledger.move(task, Status.FAILED)
+        ledger.figures.failed += 1
+        _failed_event(ledger, task, final=True)
+    else:
+        ledger.move(task, Status.CANCELLED)
+        ledger.figures.cancelled += 1
+        ledger.event(task, EventType.TASK_CANCELLED, {"reason": task.error_message})
+
+
+def _sample(ledger: Ledger, task: Task, code: str) -> None:
+    """Note what came of a run in its mode, for the rollout that decided it (G3)."""
+    rollout = task.rollout
+    if rollout is None or code == "CANCELLED":
+        return
+    latency = max(0, ledger.now - task.started_at)
+    ledger.samples.append(
+        Sample(rollout.name, task.org_id, rollout.mode, rollout.epoch, code, latency, rollout.shadow)
+    )
 
 
 def order(ledger: Ledger, task: Task, what: Order, reason: str) -> None:
@@ -269,6 +305,8 @@ def _timed_out(ledger: Ledger, task: Task, ending: Ending, *, tell: bool = False
     task.error_message = "the run took longer than its timeout"
     if task.status is Status.ASSIGNED:
         task.attempt += 1
+    else:
+        _sample(ledger, task, task.error_code)
     _again(ledger, task, ending)
     _blame(ledger, task, blames_agent=True)
     _end_lease(ledger, task, tell=tell)
@@ -367,7 +405,7 @@ def _record(
 
 
 def _blame(ledger: Ledger, task: Task, *, blames_agent: bool) -> None:
-    if not blames_agent or ledger.agent(task.agent_id) is None:
+    if not blames_agent or task.shadow or ledger.agent(task.agent_id) is None:
         return
     agent = ledger.change_agent(task.agent_id)
     if agent.ran_badly(ledger.now, ledger.rules.error_after_failures, task.error_code):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fleetd.core import routed
+from fleetd.core import routed, shadowing
 from fleetd.core.event import EventType
 from fleetd.core.ledger import DueKind, Edge, Keys, Ledger, NewTask, lane_key
 from fleetd.core.limits import GateKey
@@ -16,7 +16,10 @@ from fleetd.errors import AlreadyExists, FleetError, InvalidArgument, NotFound, 
 
 
 class Submission(NamedTuple):
-    """One validated task to take. Times in epoch ms, durations in ms, 0 = unset. `body_hash` covers every field but the key."""
+    """
+    One validated task to take. Times in epoch ms, durations in ms, 0 = unset. `body_hash` covers every field but the key. `rollout` "" = none decides its
+    mode; `shadow_id` is what its shadow is called, should it get one.
+    """
 
     id: str
     org_id: str
@@ -37,6 +40,9 @@ class Submission(NamedTuple):
     agent_id: str = ""
     body_hash: bytes = b""
     route: Requirements | None = None
+    rollout: str = ""
+    session_id: str = ""
+    shadow_id: str = ""
 
 
 class Taken(NamedTuple):
@@ -91,8 +97,17 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
             return Taken(first, ledger.specs[first.seq], duplicate=True)
     now = ledger.now
     _check(ledger, item)
-    reserved = _reserved(ledger, item) if item.agent_id else ""
-    plan = routed.first_plan(ledger, item.id, item.route) if item.route is not None else None
+    asked = item
+    trials = ledger.rollouts.trials.taken
+    decision = ledger.rollouts.decide(item.rollout, item.org_id, item.session_id) if item.rollout else None
+    if decision is not None:
+        item = item._replace(spec=shadowing.in_mode(ledger, item.spec, decision))
+    try:
+        reserved = _reserved(ledger, item) if item.agent_id else ""
+        plan = routed.first_plan(ledger, item.id, item.route) if item.route is not None else None
+    except FleetError:
+        ledger.rollouts.trials.give_back(trials)
+        raise
     task = Task(
         seq=ledger.next_seq,
         place=ledger.next_seq,
@@ -117,6 +132,7 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
         external_ref=item.external_ref,
         idempotency_key=item.idempotency_key,
         body_hash=item.body_hash,
+        rollout=None if decision is None else shadowing.decided(decision),
     )
     ledger.next_seq += 1
     ledger.insert(NewTask(task, item.spec, item.input), lane_key(task, item.spec.required_capabilities))
@@ -129,11 +145,15 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
         if at:
             ledger.add_due(task, kind, at)
     payload = {"title": item.spec.title, "priority": item.priority.name}
+    if decision is not None:
+        payload |= shadowing.of_rollout(task)
     ledger.event(task, EventType.TASK_CREATED, payload)
     if plan is not None:
         routed.begin(ledger, task, plan)
     if item.parent_task_id:
         ledger.changes.edges.append(Edge(task.seq, "child_of", item.parent_task_id, now, ""))
+    if decision is not None and decision.shadow:
+        shadowing.add_shadow(ledger, task, asked.spec, item.input, decision, item.shadow_id)
     return Taken(task, item.spec, duplicate=False)
 
 

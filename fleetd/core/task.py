@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from fleetd.core.rollout import TaskRollout
 from fleetd.core.route import TaskRoute
 
 
@@ -160,7 +161,8 @@ class Task:
     replay gives a new one.
     `session_epoch` names, together with `agent_id`, the session that holds the lease `lease_epoch`; `ending` says how
     that lease ended once it has.
-    `route` is None for a task without route requirements; `blocked` names what a BLOCKED task waits for (core.blocking), 0 otherwise.
+    `route` is None for a task without route requirements; `blocked` names what a BLOCKED task waits for (core.blocking), 0 otherwise. `rollout` is None for a
+    task whose mode no rollout decided.
     `task_event_seq` is the seq of the newest TaskEvent, `task_event_base` that of the newest one when the present lease began.
     """
 
@@ -215,6 +217,7 @@ class Task:
     body_hash: bytes = b""
     route: TaskRoute | None = None
     blocked: int = 0
+    rollout: TaskRollout | None = None
     task_event_base: int = 0
     task_event_seq: int = 0
 
@@ -227,6 +230,11 @@ class Task:
     def terminal(self) -> bool:
         """True when nothing moves it but an operator."""
         return self.status in TERMINAL
+
+    @property
+    def shadow(self) -> bool:
+        """True for work on the side: nothing but its comparison may tell that it was done (G2)."""
+        return self.rollout is not None and self.rollout.shadow
 
 
 @dataclass(slots=True, kw_only=True)

@@ -58,6 +58,7 @@ class Word(NamedTuple):
     refusal: str = ""
     instance: str = ""
     retry_after: int = 0
+    digest: str = ""
     first: int = 0
     events: tuple[Told, ...] = ()
 
@@ -149,7 +150,7 @@ def _act(ledger: Ledger, task: Task, word: Word) -> Result:
             return Result.DUPLICATE
         runs.start(ledger, task)
     elif kind is WordKind.COMPLETE:
-        runs.complete(ledger, task, word.output, word.artifacts)
+        runs.complete(ledger, task, word.output, word.artifacts, digest=word.digest)
     elif kind is WordKind.ACCEPT:
         if task.accepted:
             return Result.DUPLICATE

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleetd.core.ledger import (
-    Accepted,
-    AgentChanged,
-    Changes,
-    Finished,
-    LeaseEnded,
-    Ledger,
-    Ordered,
-    RuleChanged,
-    Started,
-)
+from fleetd.core.effect import Accepted, AgentChanged, Finished, LeaseEnded, Ordered, RuleChanged, Started
+from fleetd.core.ledger import Changes, Ledger
 from fleetd.core.task import Status
 from fleetd.engine.dispatch import Claimed
 from fleetd.engine.outbox import Offer

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from fleetd.clock import Clock
 from fleetd.core.agent import Agent
@@ -23,6 +23,7 @@ from fleetd.core.hostbook import HostBook, host_of
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger, Minute
 from fleetd.core.limits import Gates
+from fleetd.core.rolloutbook import RolloutBook
 from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
@@ -35,29 +36,23 @@ from fleetd.engine.feed import Feed
 from fleetd.engine.figures import MINUTE, Figures
 from fleetd.engine.half_open import Probes
 from fleetd.engine.instance_notes import InstanceNotes
+from fleetd.engine.log import Log
 from fleetd.engine.mode_cycle import ModeCycle
 from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
+from fleetd.engine.rollouts import Rollouts
 from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.router import Router
 from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
+from fleetd.engine.shadow_places import ShadowPlaces
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
 from fleetd.engine.task_feed import TaskFeed
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
+from fleetd.engine.trials import TrialTraffic
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
 from fleetd.store.base import CommitUnclear, Script, Store, StoreBroken, StoreFull
-
-
-class Log(Protocol):
-    """The part of a structlog logger the engine uses."""
-
-    def info(self, event: str, **fields: Any) -> Any: ...
-
-    def warning(self, event: str, **fields: Any) -> Any: ...
-
-    def error(self, event: str, **fields: Any) -> Any: ...
 
 
 @dataclass(slots=True)
@@ -98,6 +93,8 @@ class Engine:
         self.agents: dict[str, Agent] = {}
         self.routes = RouteBook(rules.router, Probes())
         self.hosts = HostBook()
+        self.rollout_book = RolloutBook(ShadowPlaces(), TrialTraffic())
+        self.rollouts_changed = asyncio.Event()
         self.hosts_changed = asyncio.Event()
         self.sweeper = Sweeper(self)
         self.sessions = Sessions(self, self.options.outbox_limit)
@@ -106,6 +103,7 @@ class Engine:
         self.route_timers = RouteTimers(self)
         self.instance_notes = InstanceNotes(self)
         self.mode_cycle = ModeCycle(self)
+        self.rollouts = Rollouts(self, log)
         self.pulse = Pulse(self, log)
         self.state = "STARTING"
         self.daemon_id = ""
@@ -375,8 +373,9 @@ class Engine:
             wall = self.clock.wall()
             self.lane_book.begin(wall)
             self.routes.begin()
+            draw = self._random.random
             ledger = Ledger(
-                wall, self.rules, self.agents, self.gates, self.routes, self.hosts, self._random.random
+                wall, self.rules, self.agents, self.gates, self.routes, self.hosts, self.rollout_book, draw
             )
             outcome = yield from transaction(self, ledger, [waiting.command for waiting in batch], number)
             outcomes.append(outcome)
@@ -408,6 +407,7 @@ class Engine:
         self.slot_book.rollback()
         self.routes.rollback()
         self.hosts.rollback()
+        self.rollout_book.rollback()
 
     def _rollback(self, batch: list[_Waiting], error: FleetError) -> None:
         self._forget()
@@ -463,6 +463,7 @@ class Engine:
             self.hosts_changed.set()
         self.mode_cycle.released(ledger)
         self.route_timers.released(ledger)
+        self.rollouts.released(ledger)
 
     def run_timeout(self, task: Task) -> int:
         """Return the longest run of a task on the agent or host that holds it, ms (T3)."""

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fleetd.engine.engine import Engine, Log
+    from fleetd.engine.engine import Engine
+    from fleetd.engine.log import Log
 
 BEATS = 5
 """Beats within the longest gap that means nothing: one or two that are late on a busy machine are no suspension."""

@@ -43,6 +43,10 @@ async def recover(engine: Engine) -> None:
     _recover_routes(engine, snapshot)
     engine.hosts.load({row.host.id: row for row in snapshot.hosts})
     engine.mode_cycle.begin()
+    engine.rollout_book.load(
+        snapshot.rollouts, snapshot.rollout_states, snapshot.rollout_salts, snapshot.shadows
+    )
+    engine.rollouts.begin()
     held: dict[str, list[Task]] = {}
     for task in snapshot.live:
         held.setdefault(task.agent_id, []).append(task)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from fleetd.store.base import CommitUnclear, Retention, StoreBroken, StoreFull, Trimmed
 
 if TYPE_CHECKING:
-    from fleetd.engine.engine import Engine, Log
+    from fleetd.engine.engine import Engine
+    from fleetd.engine.log import Log
 
 BATCH = 500
 """Tasks, events, task events, and lines of the audit log that leave in one transaction: a few milliseconds in which the engine waits."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fleetd.core.outlook import Token
+from fleetd.core.rollout import Decision
 from fleetd.core.route import Requirements, RoutePlan
 
 VANISHED = 2
@@ -28,8 +29,8 @@ class RouterOptions:
 class Kept:
     """
     One route: every version of its plan, and how far whoever asked for it has come. `instance` is counted in that one's load until it is reported, ""
-    afterwards; `tokens` are the probes that are held for it; `gone` once it left the ring: nobody would notice that it vanished. Times in
-    monotonic milliseconds; `pinned_until` epoch ms.
+    afterwards; `tokens` are the probes that are held for it; `gone` once it left the ring: nobody would notice that it vanished. `decision` is that of the
+    mode, `mode_told` and `shadow_told` once its rollout knows what came of it. Times in monotonic milliseconds; `pinned_until` epoch ms.
     """
 
     plans: list[RoutePlan]
@@ -48,6 +49,9 @@ class Kept:
     pinned_until: int = 0
     forced: bool = False
     gone: bool = False
+    decision: Decision | None = None
+    mode_told: bool = False
+    shadow_told: bool = False
 
     @property
     def plan(self) -> RoutePlan:

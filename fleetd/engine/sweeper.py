@@ -24,7 +24,7 @@ FIRED_AT_ONCE = 1_000
 """Timers turned into commands in one turn; the rest follow in the next."""
 
 TimerKey = tuple[str, str]
-"""("lease", task id), of which there is one a lease, ("session" | "drain" | "trial", agent id), or ("dispatch" | "unblock" | "modes", "")."""
+"""("lease", task id), of which there is one a lease, ("session" | "drain" | "trial", agent id), or ("dispatch" | "unblock" | "modes" | "rollouts", "")."""
 
 
 @dataclass(slots=True)
@@ -101,6 +101,8 @@ class Sweeper:
                 self._engine.nudge()
             elif kind == "modes":
                 self._engine.mode_cycle.fire()
+            elif kind == "rollouts":
+                self._engine.rollouts.fire()
             elif kind == "unblock":
                 self._engine.route_timers.fire()
             else:

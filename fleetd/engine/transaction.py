@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, RuleChanged, SessionEnded
+from fleetd.core.effect import AgentChanged, LeaseEnded, RuleChanged, SessionEnded
+from fleetd.core.ledger import Changes, Keys, Ledger
 from fleetd.core.submission import Submit
 from fleetd.core.task import Status
 from fleetd.core.words import Say, Word

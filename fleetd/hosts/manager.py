@@ -13,7 +13,8 @@ from fleetd.core.host import Host, HostState
 from fleetd.core.hostbook import HostRow, host_of, seat_name
 from fleetd.core.hosting import NoteHost
 from fleetd.core.task import RetryPolicy
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 from fleetd.errors import FleetError
 from fleetd.hosts.runner import Check, Problem, Runner
 from fleetd.hosts.seat import HostSeat

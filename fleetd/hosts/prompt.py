@@ -51,6 +51,9 @@ def _variables(offer: Offer) -> Mapping[str, str]:
             "FLEETD_MODEL": instance.model,
             "FLEETD_BASE_URL": instance.base_url,
         }
+    if task.rollout is not None:
+        # A shadow is told so: it must have no effect outside.
+        given |= {"FLEETD_MODE": task.rollout.mode, "FLEETD_SHADOW": "1" if task.rollout.shadow else ""}
     checkpoint = offer.checkpoint
     if checkpoint is not None:
         steps = " ".join(checkpoint.completed_steps)

@@ -17,7 +17,8 @@ from fleetd.core.attendance import LeaseRef
 from fleetd.core.host import Host, HostAgent
 from fleetd.core.task import Order, Payload
 from fleetd.core.words import Result, Word, WordKind
-from fleetd.engine.engine import Engine, Log
+from fleetd.engine.engine import Engine
+from fleetd.engine.log import Log
 from fleetd.engine.outbox import Acks, EndItem, Offer, Offers, OrderItem, OrdersItem
 from fleetd.engine.session import Session
 from fleetd.errors import FleetError, InvalidArgument, LeaseLost, Overloaded, Unavailable

@@ -16,7 +16,7 @@ from random import Random
 from fleetd.clock import Clock
 from fleetd.core.instance import Condition, Instance, InstanceState, ProbeKind
 from fleetd.core.probing import Outcome, ProbeResult, ProbeRules, Record, judge
-from fleetd.engine.engine import Log
+from fleetd.engine.log import Log
 from fleetd.probes.asker import Asker
 
 ROUND = 1_000

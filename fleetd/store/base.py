@@ -14,11 +14,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from fleetd.core.agent import Agent
 from fleetd.core.audit import AuditLine
 from fleetd.core.breaker import Breaker
+from fleetd.core.comparison import Comparison
 from fleetd.core.event import Event, EventFilter
+from fleetd.core.fallback import Fallback
 from fleetd.core.hostbook import HostRow
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Delivered, Due, Edge, Keys, Minute, Registered
 from fleetd.core.limits import GateKey, GateRule
+from fleetd.core.rollout import Rollout
+from fleetd.core.rolloutbook import Salt, Scope
 from fleetd.core.route import RoutePlan, TaskRoute
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
 from fleetd.core.task_event import TaskEventPage
@@ -126,8 +130,8 @@ class Snapshot:
     """
     Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
     their PENDING tasks that hold no place in a lane. `counts` of terminal statuses are of all that ever came there (less what was replayed or
-    discarded): retention takes nothing back. `blocked` maps each group of BLOCKED tasks to the route of one; `delayed` counts those tasks, too.
-    `last_task_event` is the highest position given.
+    discarded): retention takes nothing back. `blocked` maps each group of BLOCKED tasks to the route of one; `delayed` counts those tasks, too. `shadows`
+    counts the shadows that hold a place, by rollout; `last_task_event` is the highest position given.
     """
 
     daemon_id: str
@@ -146,7 +150,19 @@ class Snapshot:
     breakers: list[Breaker] = field(default_factory=list)
     blocked: Mapping[int, TaskRoute] = field(default_factory=dict)
     hosts: list[HostRow] = field(default_factory=list)
+    rollouts: list[Rollout] = field(default_factory=list)
+    rollout_states: Mapping[Scope, Fallback] = field(default_factory=dict)
+    rollout_salts: Mapping[str, Salt] = field(default_factory=dict)
+    shadows: Mapping[str, int] = field(default_factory=dict)
     last_task_event: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPage:
+    """Comparisons newest first; `next_before` is the number to go on below, 0 at the end."""
+
+    comparisons: list[Comparison]
+    next_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +194,8 @@ class EventPage:
 @dataclass(frozen=True, slots=True)
 class Retention:
     """
-    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events and task events (and with them deliveries),
-    lines of the audit log.
+    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events and task events (and with them deliveries
+    and comparisons), lines of the audit log.
     0 = keep for ever.
     """
 
@@ -199,6 +215,7 @@ class Trimmed:
     more: bool = False
     deliveries: int = 0
     task_events: int = 0
+    comparisons: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +298,16 @@ class Store(Protocol):
 
     async def list_audits(self, before_id: int, limit: int, action: str, target: str) -> list[AuditLine]:
         """Return up to `limit` lines of the audit log with id < before_id (0 = newest), newest first; "" means any."""
+        ...
+
+    async def list_comparisons(
+        self, rollout: str, found: str, before: int, limit: int, examine: int, *, different: bool
+    ) -> ComparisonPage:
+        """
+        Return up to `limit` comparisons with number < before (0 = newest), looking at no more than `examine` rows.
+
+        `found` is the id of either side, "" = any; `different` wants those whose results differ: one ended well and the other badly, or the digests differ.
+        """
         ...
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:

@@ -15,7 +15,7 @@ from fleetd.core.ledger import Due, Edge, Minute
 from fleetd.core.route import RoutePlan
 from fleetd.core.task import LIVE, Run, Status, TaskFilter
 from fleetd.core.task_event import TaskEventPage
-from fleetd.store import host_rows, load, route_rows, rows, task_events
+from fleetd.store import host_rows, load, rollout_rows, route_rows, rows, task_events
 from fleetd.store.base import EventPage, LaneRow, Snapshot, StoreBroken, TaskPage, TaskRow
 from fleetd.store.json_text import encode
 from fleetd.store.rows import columns, marks
@@ -40,6 +40,9 @@ BLOCKED = (
     # Of each group the first task alone is looked at, as in LANES.
     "SELECT g.blocked, t.route FROM (SELECT blocked, min(place), seq FROM tasks INDEXED BY tasks_blocked"
     " WHERE status = 7 AND blocked <> 0 GROUP BY blocked) AS g CROSS JOIN tasks AS t WHERE t.seq = g.seq"
+)
+OPEN_SHADOWS = (
+    "SELECT rollout, count(*) FROM comparisons INDEXED BY comparisons_open WHERE open = 1 GROUP BY rollout"
 )
 DUE = "SELECT at, kind, task_seq FROM due INDEXED BY due_by_time ORDER BY at, kind, task_seq LIMIT ?"
 TASKS = (
@@ -104,6 +107,15 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             f"SELECT {columns(route_rows.BREAKER_COLUMNS)} FROM breakers ORDER BY kind, name"
         )
         hosts = connection.execute(f"SELECT {columns(host_rows.HOST_COLUMNS)} FROM hosts ORDER BY id")
+        rollouts = connection.execute(
+            f"SELECT {columns(rollout_rows.ROLLOUT_COLUMNS)} FROM rollouts ORDER BY name"
+        )
+        states = connection.execute(
+            f"SELECT {columns(rollout_rows.STATE_COLUMNS)} FROM rollout_states ORDER BY rollout, org_id"
+        )
+        salts = connection.execute(
+            f"SELECT {columns(rollout_rows.SALT_COLUMNS)} FROM rollout_salts ORDER BY rollout"
+        )
         return Snapshot(
             daemon_id=daemon[0],
             generation=daemon[1],
@@ -127,6 +139,10 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             instances=[route_rows.instance_of(row) for row in instances],
             breakers=[route_rows.breaker_of(row) for row in breakers],
             hosts=[host_rows.host_of(row) for row in hosts],
+            rollouts=[rollout_rows.rollout_of(row) for row in rollouts],
+            rollout_states=dict(rollout_rows.state_of(row) for row in states),
+            rollout_salts=dict(rollout_rows.salt_of(row) for row in salts),
+            shadows=dict(connection.execute(OPEN_SHADOWS)),
             blocked={group: route_rows.route_of(route) for group, route in connection.execute(BLOCKED)},
         )
 

@@ -39,6 +39,11 @@ OLDEST_AUDITS = (
 )
 FORGET_AUDITS = "DELETE FROM audits WHERE id <= ?"
 
+OLDEST_COMPARISONS = (
+    "SELECT number, created_at FROM comparisons NOT INDEXED WHERE number < (SELECT max(number) FROM comparisons)"
+    " AND open = 0 ORDER BY number LIMIT ?"
+)
+FORGET_COMPARISONS = "DELETE FROM comparisons WHERE number <= ? AND open = 0"
 OLDEST_TASK_EVENTS = "SELECT position, time FROM task_events NOT INDEXED ORDER BY position LIMIT ?"
 FORGET_TASK_EVENTS = "DELETE FROM task_events WHERE position <= ?"
 # A run may have told a million of them: they go before their task, a batch at a time.
@@ -75,8 +80,9 @@ def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> T
     events = _trim_log(connection, OLDEST_EVENTS, FORGET_EVENTS, retention.events_before, limit)
     audits = _trim_log(connection, OLDEST_AUDITS, FORGET_AUDITS, retention.audits_before, limit)
     deliveries = connection.execute(FORGET_DELIVERIES, (retention.events_before, limit)).rowcount
-    more = limit in (len(over), events, audits, deliveries, task_events, told)
-    return Trimmed(len(gone), events, audits, more, deliveries, task_events + told)
+    compared = _trim_log(connection, OLDEST_COMPARISONS, FORGET_COMPARISONS, retention.events_before, limit)
+    more = limit in (len(over), events, audits, deliveries, task_events, told, compared)
+    return Trimmed(len(gone), events, audits, more, deliveries, task_events + told, compared)
 
 
 def _untold(connection: sqlite3.Connection, seqs: list[int], limit: int) -> tuple[list[int], int]:

@@ -27,6 +27,7 @@ from fleetd.core.task import (
     Task,
 )
 from fleetd.store.json_text import decode, encode
+from fleetd.store.rollout_rows import rollout_text, task_rollout_of
 from fleetd.store.route_rows import route_of, route_text
 
 Row = Sequence[Any]
@@ -48,7 +49,7 @@ _EVENT_TYPE = _members(EventType)
 
 TASK_FIXED = (
     "seq", "id", "org_id", "task_type", "created_at", "exclusive", "retry", "parent_id", "external_ref", "idempotency_key",
-    "body_hash",
+    "body_hash", "rollout",
 )  # fmt: skip
 """Columns set by the insert alone, in the order of `task_values`."""
 
@@ -94,6 +95,7 @@ def task_fixed(task: Task) -> tuple[Any, ...]:
         task.external_ref,
         task.idempotency_key,
         task.body_hash,
+        None if task.rollout is None else rollout_text(task.rollout),
     )
 
 
@@ -150,7 +152,7 @@ def task_changes(task: Task) -> tuple[Any, ...]:
 
 
 def task_of(row: Row) -> Task:
-    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 53 keyword arguments cost three times as much."""
+    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 54 keyword arguments cost three times as much."""
     task = object.__new__(Task)
     (
         task.seq,
@@ -164,6 +166,7 @@ def task_of(row: Row) -> Task:
         task.external_ref,
         task.idempotency_key,
         task.body_hash,
+        rollout,
         status,
         priority,
         task.lane,
@@ -206,7 +209,7 @@ def task_of(row: Row) -> Task:
         task.blocked,
         task.task_event_base,
         task.task_event_seq,
-    ) = row[:53]
+    ) = row[:54]
     task.exclusive = exclusive == 1
     task.retry = None if retry is None else RetryPolicy(*decode(retry))
     task.status = _STATUS[status]
@@ -218,6 +221,7 @@ def task_of(row: Row) -> Task:
     task.order = _ORDER[order]
     task.ending = _ENDING[ending]
     task.route = None if route is None else route_of(route)
+    task.rollout = None if rollout is None else task_rollout_of(rollout)
     return task
 
 

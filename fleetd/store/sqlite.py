@@ -15,8 +15,9 @@ from fleetd.core.ledger import Due, Edge
 from fleetd.core.route import RoutePlan
 from fleetd.core.task import Run, TaskFilter
 from fleetd.core.task_event import TaskEventPage
-from fleetd.store import migrations, reads
+from fleetd.store import comparisons, migrations, reads
 from fleetd.store.base import (
+    ComparisonPage,
     EventPage,
     Retention,
     Script,
@@ -162,6 +163,21 @@ class SqliteStore:
         return await self._read(
             partial(reads.list_audits, before_id=before_id, limit=limit, action=action, target=target)
         )
+
+    async def list_comparisons(
+        self, rollout: str, found: str, before: int, limit: int, examine: int, *, different: bool
+    ) -> ComparisonPage:
+        """Return up to `limit` comparisons with number < before (0 = newest), looking at no more than `examine` rows."""
+        question = partial(
+            comparisons.page,
+            rollout=rollout,
+            found=found,
+            before=before,
+            limit=limit,
+            examine=examine,
+            different=different,
+        )
+        return await self._read(question)
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
         """Delete up to `limit` each of what has been kept long enough. Raises StoreFull, CommitUnclear."""

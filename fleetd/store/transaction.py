@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Due, Minute
 from fleetd.core.task import Task
-from fleetd.store import host_rows, load, route_rows, rows, task_events
+from fleetd.store import host_rows, load, rollout_rows, route_rows, rows, task_events
 from fleetd.store.base import (
     PLANS_KEPT,
     CommitUnclear,
@@ -71,6 +71,24 @@ SAVE_HOST = _insert("hosts", host_rows.HOST_COLUMNS, replace=True)
 FORGET_HOST = "DELETE FROM hosts WHERE id = ?"
 SAVE_BREAKER = _insert("breakers", route_rows.BREAKER_COLUMNS, replace=True)
 INSERT_DELIVERY = _insert("deliveries", ("source", "id", "task_id", "ignored", "at"), replace=True)
+SAVE_ROLLOUT = _insert("rollouts", rollout_rows.ROLLOUT_COLUMNS, replace=True)
+FORGET_ROLLOUT = "DELETE FROM rollouts WHERE name = ?"
+SAVE_SALT = _insert("rollout_salts", rollout_rows.SALT_COLUMNS, replace=True)
+FORGET_SALT = "DELETE FROM rollout_salts WHERE rollout = ?"
+SAVE_STATE = _insert("rollout_states", rollout_rows.STATE_COLUMNS, replace=True)
+FORGET_STATE = "DELETE FROM rollout_states WHERE rollout = ? AND org_id = ?"
+INSERT_COMPARISON = _insert("comparisons", rollout_rows.COMPARISON_COLUMNS)
+
+
+def _end_side(side: str, other: str) -> str:
+    changes = ", ".join(f"{side}_{name} = ?" for name in rollout_rows.SIDE_COLUMNS[2:])
+    ended = f"finished_at = CASE WHEN {other}_finished THEN ? ELSE 0 END"
+    closed = ", open = 0" if side == "shadow" else ""
+    return f"UPDATE comparisons SET {changes}, {ended}{closed} WHERE id = ?"
+
+
+END_PRIMARY = _end_side("primary", "shadow")
+END_SHADOW = _end_side("shadow", "primary")
 INSERT_AUDIT = _insert("audits", rows.AUDIT_COLUMNS)
 FIND_LANE = (
     "SELECT id FROM lanes WHERE org_id = ? AND capabilities = ? AND mode = ? AND priority = ? AND agent = ?"
@@ -231,6 +249,7 @@ class _Transaction:
         many(FORGET_AGENT, [(agent_id,) for agent_id in changes.agents_removed])
         many(SAVE_AGENT, [rows.agent_values(agent) for agent in changes.agents.values()])
         self._write_router(changes)
+        self._write_rollouts(changes)
         many(INSERT_DELIVERY, changes.deliveries)
         for seq, event in enumerate(changes.events, self._event_seq + 1):
             event.seq = seq
@@ -271,6 +290,25 @@ class _Transaction:
             SAVE_HOST, [host_rows.host_values(found) for found in changes.hosts.values() if found is not None]
         )
         many(SAVE_BREAKER, [route_rows.breaker_values(breaker) for breaker in changes.breakers.values()])
+
+    def _write_rollouts(self, changes: Changes) -> None:
+        many, states, salts = self._many, changes.rollout_states, changes.rollout_salts
+        many(FORGET_ROLLOUT, [(name,) for name, found in changes.rollouts.items() if found is None])
+        many(
+            SAVE_ROLLOUT,
+            [rollout_rows.rollout_values(found) for found in changes.rollouts.values() if found is not None],
+        )
+        many(FORGET_SALT, [(name,) for name, found in salts.items() if found is None])
+        many(SAVE_SALT, [(name, *found) for name, found in salts.items() if found is not None])
+        many(FORGET_STATE, [scope for scope, found in states.items() if found is None])
+        many(
+            SAVE_STATE,
+            [rollout_rows.state_values(scope, found) for scope, found in states.items() if found is not None],
+        )
+        many(INSERT_COMPARISON, [rollout_rows.comparison_values(each) for each in changes.comparisons])
+        sides = changes.sides.values()
+        many(END_PRIMARY, [rollout_rows.side_values(done) for done in sides if not done.shadow])
+        many(END_SHADOW, [rollout_rows.side_values(done) for done in sides if done.shadow])
 
     def _write_tasks(self, changes: Changes) -> None:
         new = [item.task for item in changes.new_tasks]

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fleetd.engine.engine import Log
+from fleetd.engine.log import Log
 from fleetd.listening import BindError, clear, keep_private, unix_path
 from fleetd.web.port import Port
 

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetd import daemon, exit_codes, options
+from fleetd import exit_codes, mapping
 from fleetd.bridges.webhook import WebhookOptions
 from fleetd.config import Config, ConfigError, Setting, alert_address, load
 from fleetd.core import alert
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.probing import ProbeRules
-from fleetd.options import YEAR, duration, duration_text, only_local, size, size_text
+from fleetd.durations import duration, duration_text
+from fleetd.option_types import PLACEHOLDERS, YEAR, only_local, size, size_text
 from fleetd.probes.prober import ProbeOptions
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "config.example.toml"
@@ -255,7 +256,7 @@ def test_a_size_reads_back_from_its_text(number):
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FLEETD_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLEETD_", "CHAT_"))}
     command = [sys.executable, "-c", "from fleetd.cli import main; main()", *arguments]
     return subprocess.run(command, env=clean | environ, capture_output=True, text=True, check=False)
 
@@ -336,6 +337,53 @@ def test_check_config_reads_the_file_of_hosts_and_names_every_bad_one(tmp_path):
     )
 
 
+def test_g4_check_config_reads_the_file_of_rollouts_and_names_every_bad_one(tmp_path):
+    file = tmp_path / "rollouts.toml"
+    good = '[[rollouts]]\nname = "chat"\nold_mode = {name = "a"}\nnew_mode = {name = "b"}\n'
+    file.write_text(good + good.replace("chat", "search") + "percent = 101\n")
+    named = ("--set", f"rollouts.file={file}")
+    done = run("check-config", *named)
+    assert done.returncode == exit_codes.USAGE
+    assert done.stderr == f"fleetd: {file}: rollouts[1] (search): percent: must be 0 to 100, not 101\n"
+    file.write_text(good)
+    assert "The file of rollouts defines 1 rollouts." in run("check-config", *named).stdout
+    file.write_text("")
+    done = run("check-config", *named)
+    assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
+    assert "must have [[rollouts]] tables" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_g8_bad_variables_of_the_chat_switch_end_the_command_and_are_all_named(tmp_path, command):
+    """Together with what is bad about the configuration."""
+    done = run(
+        command,
+        *("--data-dir", str(tmp_path), "--log-level", "loud"),
+        CHAT_RUNTIME_SHADOW_PERCENT="abc",
+        CHAT_RUNTIME_ENABLED_ORG="one",
+    )
+    assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
+    assert done.stderr.splitlines()[1:] == [
+        "fleetd: CHAT_RUNTIME_ENABLED_ORG (environment): is not known; the nearest is CHAT_RUNTIME_ENABLED_ORGS",
+        'fleetd: CHAT_RUNTIME_SHADOW_PERCENT = "abc" (environment): should be a number from 0 to 100',
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_g8_check_config_says_that_the_environment_defines_the_chat_switch():
+    assert run("check-config", CHAT_EXECUTION_MODE="direct_llm").stdout == (
+        "The configuration is valid. The environment defines the rollout chat.\n"
+    )
+
+
+def test_g4_the_rollout_of_the_runtime_paths_has_a_name():
+    assert load().config.rollouts.chat == "chat"
+    assert problems(assignments=["rollouts.chat="]) == (
+        'rollouts.chat = "" (flag --set): should name a rollout, such as chat',
+    )
+    assert "should be 1 to 128 letters" in problems(assignments=["rollouts.chat=a b"])[0]
+
+
 def test_check_config_names_a_file_that_cannot_be_used(tmp_path):
     done = run("check-config", "--set", f"router.failover_file={tmp_path / 'none.json'}")
     assert done.returncode == exit_codes.USAGE
@@ -385,7 +433,7 @@ def test_a_template_in_plain_text_needs_not_be_json():
 
 
 def test_the_placeholders_of_templates_are_those_that_alerts_fill_in():
-    assert options.PLACEHOLDERS == alert.PLACEHOLDERS
+    assert PLACEHOLDERS == alert.PLACEHOLDERS
 
 
 def test_the_address_of_alerts_may_come_from_a_file_which_is_never_repeated(tmp_path):
@@ -408,10 +456,10 @@ def test_the_address_of_alerts_may_come_from_a_file_which_is_never_repeated(tmp_
 def test_the_rooms_of_the_router_get_what_is_configured(tmp_path):
     """R1, F3, F8: the numbers of the specification are the defaults, and each can be set."""
     config = load().config
-    assert daemon.breaker_rules(config) == BreakerRules()
-    assert daemon.probe_options(config) == ProbeOptions()
-    assert daemon.webhook_options(config) is None
-    assert daemon.webhook_options(load(assignments=["alerts.url=http://x"]).config) == WebhookOptions(
+    assert mapping.breaker_rules(config) == BreakerRules()
+    assert mapping.probe_options(config) == ProbeOptions()
+    assert mapping.webhook_options(config) is None
+    assert mapping.webhook_options(load(assignments=["alerts.url=http://x"]).config) == WebhookOptions(
         "http://x"
     )
     given = [
@@ -423,11 +471,11 @@ def test_the_rooms_of_the_router_get_what_is_configured(tmp_path):
         "alerts.attempts=2", "alerts.queue=1",
     ]  # fmt: skip
     config = load(assignments=given).config
-    assert daemon.breaker_rules(config) == BreakerRules(
+    assert mapping.breaker_rules(config) == BreakerRules(
         9, 8_000, 7_000, 6_000, 5, 0.4, 3_000, per_attempt=True
     )
-    assert daemon.probe_options(config) == ProbeOptions(1_000, 0.1, 900, 8, ProbeRules(7, 600, weight=0.5))
-    assert daemon.webhook_options(config) == WebhookOptions("http://y", "x", "text/plain", 4, 3_000, 2, 1)
+    assert mapping.probe_options(config) == ProbeOptions(1_000, 0.1, 900, 8, ProbeRules(7, 600, weight=0.5))
+    assert mapping.webhook_options(config) == WebhookOptions("http://y", "x", "text/plain", 4, 3_000, 2, 1)
 
 
 def test_the_version_is_printed():

@@ -16,11 +16,12 @@ from fleetd.core.instance import Instance, InstanceState, ProbeKind
 from fleetd.core.modes import Prefer
 from fleetd.core.registration import PutInstances
 from fleetd.core.settings import RouterRules, Rules
-from fleetd.daemon import alert_hook, engine_options, kept, probe_instances, retention, router_rules, rules
+from fleetd.daemon import alert_hook, kept, probe_instances
 from fleetd.engine.engine import Engine
 from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.retention import RetentionOptions
 from fleetd.engine.route_ring import RouterOptions
+from fleetd.mapping import engine_options, retention, router_rules, rules
 from fleetd.probes.prober import ProbeOptions
 from fleetd.store.sqlite import SqliteStore
 from tests.unit.bridges.test_webhook import Log, staged

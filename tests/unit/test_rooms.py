@@ -35,8 +35,8 @@ def importers(imports: dict[str, set[str]], wanted: set[str]) -> Iterator[str]:
             yield module
 
 
-def test_core_imports_the_standard_library_its_own_modules_and_the_errors_only(imports):
-    allowed = {"fleetd", "fleetd.errors"}
+def test_core_imports_the_standard_library_its_own_modules_errors_and_durations_only(imports):
+    allowed = {"fleetd", "fleetd.errors", "fleetd.durations"}
     strangers = {
         (module, name)
         for module, imported in imports.items()

@@ -175,6 +175,13 @@ ACTS = {
     "ImportCatalogue": ({"format": 3, "data": b'[{"name": "a"}]'}, "CATALOGUE_FORMAT_FAILOVER: 1 instances"),
     "ResetBreakers": ({"kind": 2, "name": "a:1"}, "instance:a:1"),
     "ForceBreaker": ({"kind": 1, "name": "a"}, "provider:a"),
+    "PutRollout": (
+        {"rollout": {"name": "chat", "old_mode": {"name": "a"}, "new_mode": {"name": "b"}}},
+        "chat",
+    ),
+    "RemoveRollout": ({"name": "chat"}, "chat"),
+    "ForceFallback": ({"rollout": "chat", "org_id": "acme"}, "chat:acme"),
+    "ResetFallback": ({"rollout": "chat"}, "chat"),
 }
 """Every act of an operator: a request, and the target its audit line names."""
 WITHOUT_REASON = {
@@ -184,12 +191,25 @@ WITHOUT_REASON = {
     "UpsertHosts",
     "UpsertInstances",
     "ImportCatalogue",
+    "PutRollout",
 }
 
 
 def test_the_acts_of_operators_are_all_here(port):
     """F5."""
-    reads = ("Get", "List", "Wait", "Watch", "Explain", "Submit", "Route", "Verify", "Reroute", "Report")
+    reads = (
+        "Get",
+        "List",
+        "Wait",
+        "Watch",
+        "Explain",
+        "Submit",
+        "Route",
+        "Verify",
+        "Reroute",
+        "Report",
+        "Decide",
+    )
     acts = {
         name
         for name, method in port.methods.items()

@@ -11,6 +11,7 @@ from fleetd.core.hostbook import HostBook
 from fleetd.core.interventions import Cancel, Retry, TimeoutRun, Update
 from fleetd.core.ledger import Due, DueKind, Ledger
 from fleetd.core.limits import Gates
+from fleetd.core.rolloutbook import RolloutBook
 from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Order, Priority, Spec, Status, Task
@@ -18,6 +19,8 @@ from fleetd.core.task_event import Told
 from fleetd.core.timers import EndGraces, EndOffers, FireDue
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.half_open import Probes
+from fleetd.engine.shadow_places import ShadowPlaces
+from fleetd.engine.trials import TrialTraffic
 from fleetd.errors import FleetError, WrongState
 
 S = Status
@@ -76,6 +79,7 @@ def a_ledger(task):
         Gates(),
         RouteBook(RouterRules(), Probes()),
         HostBook(),
+        RolloutBook(ShadowPlaces(), TrialTraffic()),
         lambda: 0.5,
     )
     ledger.adopt(task)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleetd.web.aliases import Aliases
+from fleetd.web.runtime import Runtime
 from tests.unit.web.wire import bad_fields, reason
 
 PAGE = Path(__file__).parents[3] / "docs" / "http-compat.md"
@@ -201,7 +202,8 @@ async def test_bodies_are_json_or_nothing(wire):
 
 async def test_every_alias_is_in_the_documentation_and_the_other_way_round(wire):
     """S4: docs/http-compat.md."""
-    paths = {(next(iter(route.methods - {"HEAD"})), route.path) for route in Aliases(wire.web).routes()}
+    routes = [*Aliases(wire.web).routes(), *Runtime(wire.web, "chat").routes()]
+    paths = {(next(iter(route.methods - {"HEAD"})), route.path) for route in routes}
     table = PAGE.read_text().partition("## Bodies")[0]
     told = re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", table)
     assert {(verb, path.replace(":path", "")) for verb, path in paths} == set(told)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleetd import daemon
+from fleetd import mapping
 from fleetd.bridges.comments import CommentOptions
 from fleetd.config import Config, ConfigError, comment_token, load, webhook_secret
 from fleetd.core import issue
@@ -81,17 +81,17 @@ def test_comments_need_a_token(tmp_path):
     file.write_text("t0ken\n")
     config = load(assignments=[url, f"webhooks.comment_token_file={file}"]).config
     assert comment_token(config) == "t0ken"
-    assert daemon.comment_options(config) == CommentOptions("https://git.example.com", "t0ken")
-    assert daemon.comment_options(Config()) is None
+    assert mapping.comment_options(config) == CommentOptions("https://git.example.com", "t0ken")
+    assert mapping.comment_options(Config()) is None
 
 
 def test_the_room_of_the_webhooks_gets_what_is_configured():
     """M6: without a secret there is none."""
     given = ["webhooks.secret_env=HOOK", "webhooks.org=tools", "webhooks.complete_on_merge=true"]
     config = load(assignments=given).config
-    options = daemon.issue_options(config, {"HOOK": "s"})
+    options = mapping.issue_options(config, {"HOOK": "s"})
     assert options == IssueOptions(b"s", issue.IssueRules("tools", complete_on_merge=True))
-    assert daemon.issue_options(Config(), {}) is None
+    assert mapping.issue_options(Config(), {}) is None
 
 
 def test_what_an_issue_may_ask_for_is_what_a_submitter_may():
