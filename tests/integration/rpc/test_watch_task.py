@@ -257,6 +257,30 @@ async def test_a_watcher_that_catches_up_is_not_cut_however_much_is_told(wire, m
     await messages.aclose()
 
 
+async def test_an_event_that_comes_from_the_store_and_live_is_sent_once(wire, monkeypatch):
+    """G6: what is told while a watcher catches up reaches it by both ways."""
+    monkeypatch.setattr(watch_task, "PAGE", 2)
+    task_id, agent = await teller(wire)
+    await agent.tell(4)
+    watchers = [TaskWatch(wire.engine, wire.server._task_watch._methods) for _ in range(2)]
+    streams = [
+        watcher.messages(pb.WatchTaskRequest(task_id=of))
+        for watcher, of in zip(watchers, ("", task_id), strict=True)
+    ]
+    for messages in streams:
+        assert [event.seq for event in await parsed(messages)] == [1, 2]
+    await agent.tell(2)
+    for messages in streams:
+        assert [event.seq for event in await parsed(messages)] == [3, 4]
+        assert [event.seq for event in await parsed(messages)] == [5, 6]
+    late = [asyncio.ensure_future(parsed(messages)) for messages in streams]
+    await agent.tell(1)
+    for one in late:
+        assert [event.seq for event in await one] == [7]
+    for messages in streams:
+        await messages.aclose()
+
+
 async def test_texts_can_be_watched(wire):
     """G6."""
     task_id, agent = await teller(wire)
