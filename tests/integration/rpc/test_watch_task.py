@@ -83,6 +83,18 @@ async def test_a_watcher_gets_the_past_and_then_what_is_told(wire):
     assert await read(call, 2) == (numbered(4, 5), 6)
 
 
+@pytest.mark.parametrize(("bound", "value"), [("PAGE", 2), ("DELIVERY", 30)])
+async def test_of_a_task_that_has_ended_every_page_comes_before_its_end(wire, monkeypatch, bound, value):
+    """G6: more than fits into one message."""
+    monkeypatch.setattr(watch_task, bound, value)
+    task_id, agent = await teller(wire)
+    await agent.tell(5, content="x" * 10)
+    await agent.finish()
+    found, last = await asyncio.wait_for(drained(watch(wire, task_id)), 10)
+    assert found == numbered(1, 5)
+    assert (last.resume_from_seq, last.finished) == (6, task_pb2.TASK_STATUS_COMPLETED)
+
+
 async def test_a_watcher_resumes_from_the_seq_it_was_told(wire):
     """G6: replayable by sequence number."""
     task_id, agent = await teller(wire)
