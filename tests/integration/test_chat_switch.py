@@ -130,7 +130,7 @@ async def test_a_runtime_that_is_not_well_is_left_after_three_probes(tmp_path, r
     """G3, G8: the log says rollout_health_failed and rollout_fallback_on with the cause"""
     file = tmp_path / "rollouts.toml"
     file.write_text(
-        f'''
+        f"""
         [[rollouts]]
         name = "chat"
         old_mode = {{name = "{OLD}"}}
@@ -138,7 +138,7 @@ async def test_a_runtime_that_is_not_well_is_left_after_three_probes(tmp_path, r
         default_mode = "{NEW}"
         health_url = "{runtime.url}/health"
         fallback = {{probe_interval = "100ms"}}
-        '''
+        """
     )
     daemon = await Daemon(tmp_path / "data", f"rollouts.file={file}").start()
     try:
