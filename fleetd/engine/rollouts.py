@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
-from fleetd.core.fallback import Fallback, Health, Phase, judge
+from fleetd.core.fallback import Fallback, Health, Phase, Sums, judge
 from fleetd.core.ledger import Ledger
 from fleetd.core.rolling import MoveFallback, ReleaseForced, falls_back
 from fleetd.core.rollout import Decision, Rollout, Sample
@@ -168,14 +168,16 @@ class Rollouts:
             return
         threshold = rollout.fallback.timeout_threshold
         timeout = sample.code in TIMEOUTS or sample.latency > threshold
-        now = self._engine.clock.now()
+        now, present = self._engine.clock.now(), self._book.present
+        epoch = present.state((rollout.name, "")).epoch
         for org_id in ("", sample.org_id) if sample.org_id else ("",):
             track = self._track(rollout, org_id)
             if sample.shadow:
                 window = track.shadow
             elif sample.mode == rollout.new.name:
                 window = track.new
-                if sample.epoch >= self._book.present.state((rollout.name, org_id)).epoch:
+                # What was decided before the whole changed says nothing of its orgs either (G4b).
+                if sample.epoch >= max(epoch, present.state((rollout.name, org_id)).epoch):
                     track.guard.add(now, sample.latency, error=bool(sample.code), timeout=timeout)
             elif sample.mode == rollout.old.name:
                 window = track.old
@@ -232,10 +234,13 @@ class Rollouts:
         self._arm()
 
     def _follow(self, scope: Scope, before: Fallback, after: Fallback, now: int, wall: int) -> None:
-        track = self._known_track(scope)
-        if track is not None:
-            # Each epoch begins with no outcomes: old ones trip nothing again (G4b).
-            track.guard.clear()
+        # Each epoch begins with no outcomes: old ones trip nothing again, neither the whole nor, when that changed, an org (G4b).
+        for track in (
+            self._known_track(scope),
+            *(self._orgs.get(scope[0], {}).values() if not scope[1] else ()),
+        ):
+            if track is not None:
+                track.guard.clear()
         if after.phase is Phase.NORMAL and not scope[1]:
             self._health.pop(scope[0], None)
         self._began.pop(scope, None)
@@ -271,10 +276,11 @@ class Rollouts:
         if org_id and not rollout.fallback.per_org and state.phase is Phase.NORMAL:
             # An org that fell back under the rule still comes back without it (G4a).
             return
-        track = self._track(rollout, org_id)
+        track = self._known_track(scope)
+        new, old = (track.guard.sums(now), track.old.sums(now)) if track is not None else (Sums(), Sums())
         began = self._began.get(scope, now)
         health = Health() if org_id else self._health.get(name, Health())
-        move = judge(state, rollout.fallback, track.guard.sums(now), track.old.sums(now), health, now - began)
+        move = judge(state, rollout.fallback, new, old, health, now - began)
         if move is not None:
             self._post(scope, MoveFallback(scope, state.epoch, move))
 
