@@ -485,6 +485,20 @@ async def test_a_probe_that_failed_before_a_reset_trips_nothing_after_it(fleet):
     assert phase(fleet) is Phase.FALLBACK
 
 
+async def test_a_reset_of_the_whole_lets_no_org_fall_back_for_what_was_before(fleet):
+    """G4b: neither for what was counted, nor for what arrives late"""
+    await put(fleet, per_org=True)
+    await tell(fleet, 20, org_id="well")
+    await tell(fleet, 9, "AGENT_ERROR")
+    await reset(fleet)
+    await tell(fleet, 20, org_id="well")
+    await tell(fleet, 1, "AGENT_ERROR")
+    await tell(fleet, 50, "AGENT_ERROR", epoch=1)
+    assert (phase(fleet), phase(fleet, "acme")) == (Phase.NORMAL, Phase.NORMAL)
+    await tell(fleet, 9, "AGENT_ERROR")
+    assert phase(fleet, "acme") is Phase.FALLBACK
+
+
 async def test_a_reset_in_the_batch_of_the_step_wins(fleet):
     """G4b: the step belongs to an epoch that is over"""
     await put(fleet)
@@ -689,6 +703,18 @@ async def test_the_most_recent_thousand_orgs_are_counted_apart(fleet):
     assert {"new", "org-10"} <= set(known)
     assert not {"org-9", "org-11"} & set(known)
     assert fleet.engine.rollouts.figures("chat").new.total == ORGS + 12
+
+
+async def test_an_org_that_waits_for_its_way_back_displaces_nobody_who_is_counted(fleet):
+    """G5, S7"""
+    await put(fleet, per_org=True, window=24 * HOUR)
+    await tell(fleet, 30, org_id="well")
+    await tell(fleet, 10, "AGENT_ERROR", org_id="ill")
+    for number in range(ORGS):
+        fleet.engine.rollouts.note(Sample("chat", f"org-{number}", NEW, 9, "", 1))
+    await fleet.pass_time(DWELL)
+    assert phase(fleet, "ill") is Phase.TRIAL
+    assert set(fleet.engine.rollouts.orgs("chat")) == {f"org-{number}" for number in range(ORGS)}
 
 
 # restart
