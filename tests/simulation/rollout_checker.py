@@ -103,6 +103,9 @@ class RolloutChecker:
 
     def unsure(self) -> None:
         """It is not known how much of the trials' traffic was asked for."""
+        for scope, state in self.states.items():
+            if state.phase is TRIAL:
+                self._shares.setdefault((scope, state.epoch), Share())
         for share in self._shares.values():
             share.sure = False
 
@@ -404,7 +407,7 @@ class RolloutChecker:
             unwell = not scope[1] and probe is not None and probe.failures >= RULES.probe_failures
             length = state.dwell if state.phase is FALLBACK else RULES.trial_for + RULES.timeout_threshold
             since = max(self._stands[scope].began, self._restarted)
-            if not unwell and now > max(since + length, self._refused) + SOON:
+            if not unwell and now > max(since + length, self._refused, daemon.suspended_until) + SOON:
                 self._violated(f"{scope} is {state.phase.name} for {now - since} ms, and nobody looks")
 
     async def compare_store(self) -> None:
