@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from fleetd import exit_codes, host_list, router_files
+from fleetd import chat_environment, exit_codes, host_list, rollout_list, router_files
 from fleetd.config import (
     Config,
     ConfigError,
@@ -25,6 +25,7 @@ from fleetd.config import (
 )
 from fleetd.core.catalogue import Catalogue
 from fleetd.host_list import HostList
+from fleetd.rollout_list import RolloutList
 
 # Typer's own tracebacks show local variables, and with them inputs of tasks.
 app = typer.Typer(
@@ -74,7 +75,7 @@ def serve(
     assignments: Assignments = None,
 ) -> None:
     """
-    Run the daemon until SIGTERM or SIGINT; a second one forces the end. SIGHUP has it read the files of instances and hosts again.
+    Run the daemon until SIGTERM or SIGINT; a second one forces the end. SIGHUP has it read the files of instances, hosts and rollouts again.
 
     Example: fleetd serve --data-dir /var/lib/fleetd --set agents.heartbeat_max=30s
     """
@@ -101,7 +102,7 @@ def check_config(
     """
     Check the configuration that `serve` would use with the same flags, and the files it names.
 
-    Bad rows of the files of instances and hosts are an error here; `serve` skips them and names them in its log.
+    Bad rows of the files of instances, hosts and rollouts are an error here; `serve` skips them and names them in its log.
 
     Example: fleetd check-config --config fleetd.toml --show-origin
     """
@@ -110,15 +111,15 @@ def check_config(
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for key, value, origin in rows:
         typer.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
-    problems, instances, hosts = _check_files(loaded.config)
+    problems, told = _check_files(loaded.config)
     for problem in problems:
         typer.echo(f"fleetd: {problem}", err=True)
     if problems:
         raise typer.Exit(exit_codes.USAGE)
     if not show_origin:
-        told = f" The Router's files define {instances:,} instances." if instances else ""
-        told += f" The file of hosts defines {hosts:,} hosts." if hosts else ""
-        typer.echo(f"The configuration is valid.{told}")
+        if chat_environment.read(os.environ).rollout is not None:
+            told.append(f"The environment defines the rollout {chat_environment.NAME}.")
+        typer.echo(" ".join(["The configuration is valid.", *told]))
 
 
 @app.command()
@@ -134,10 +135,10 @@ def main() -> None:
     app()
 
 
-def _check_files(config: Config) -> tuple[list[str], int, int]:
-    """Return what is bad about the files the configuration names, and how many instances and hosts they define."""
+def _check_files(config: Config) -> tuple[list[str], list[str]]:
+    """Return what is bad about the files the configuration names, and sentences that say how much they define."""
     problems: list[str] = []
-    catalogue, hosts = Catalogue(), HostList()
+    catalogue, hosts, rollouts = Catalogue(), HostList(), RolloutList()
     try:
         catalogue = router_files.load(config.router.providers_file, config.router.failover_file)
     except router_files.Unusable as error:
@@ -146,13 +147,23 @@ def _check_files(config: Config) -> tuple[list[str], int, int]:
         hosts = host_list.load(config.hosts.file)
     except router_files.Unusable as error:
         problems.append(str(error))
-    problems += [f"{row.name}: {row.problem}" for row in (*catalogue.problems, *hosts.problems)]
+    try:
+        rollouts = rollout_list.load(config.rollouts.file)
+    except router_files.Unusable as error:
+        problems.append(str(error))
+    rows = (*catalogue.problems, *hosts.problems, *rollouts.problems)
+    problems += [f"{row.name}: {row.problem}" for row in rows]
     for read in (alert_address, comment_token, partial(webhook_secret, environ=os.environ)):
         try:
             read(config)
         except ConfigError as error:
             problems += error.problems
-    return problems, len(catalogue.instances), len(hosts.hosts)
+    counts = (
+        (len(catalogue.instances), "The Router's files define {:,} instances."),
+        (len(hosts.hosts), "The file of hosts defines {:,} hosts."),
+        (len(rollouts.rollouts), "The file of rollouts defines {:,} rollouts."),
+    )
+    return problems, [sentence.format(number) for number, sentence in counts if number]
 
 
 def _load(
@@ -170,9 +181,13 @@ def _load(
         "log.level": (log_level, "--log-level"),
     }
     flags = {key: Setting(value, f"flag {flag}") for key, (value, flag) in given.items() if value is not None}
+    problems = list(chat_environment.read(os.environ).problems)
     try:
-        return load(file=config, environ=os.environ, assignments=assignments or (), flags=flags)
+        loaded = load(file=config, environ=os.environ, assignments=assignments or (), flags=flags)
+        if not problems:
+            return loaded
     except ConfigError as error:
-        for problem in error.problems:
-            typer.echo(f"fleetd: {problem}", err=True)
-        raise typer.Exit(exit_codes.USAGE) from None
+        problems = [*error.problems, *problems]
+    for problem in problems:
+        typer.echo(f"fleetd: {problem}", err=True)
+    raise typer.Exit(exit_codes.USAGE)

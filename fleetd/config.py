@@ -3,7 +3,7 @@ Where the configuration comes from: defaults < TOML file < environment < flags, 
 
 Key `section.key` is `[section] key` in the file, FLEETD_SECTION_KEY in the environment and `--set section.key=value`
 as a flag. Every value keeps its origin, so that an error and `fleetd check-config --show-origin` can name it.
-Nothing else in fleetd takes settings from the environment.
+Besides, fleetd.chat_environment takes the variables of the predecessor's chat switch from the environment, and nothing else in fleetd takes settings from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 The composition root: builds every room from the configuration, in order, and takes it down again.
 
-Start: lock, side port (which says that it is not ready), store, recovery, files of instances and hosts, address, signal handlers, READY. Stop: drain (no new work,
+Start: lock, side port (which says that it is not ready), store, recovery, environment, files of instances, hosts and rollouts, address, signal handlers, READY. Stop: drain (no new work,
 results still taken), end what runs on hosts, end the streams, stop the server and what runs beside it, flush the engine, close the store. A second signal skips
 the waiting. SIGHUP: read the files again.
 """
@@ -30,6 +30,7 @@ from fleetd.bridges.webhook import Webhook, WebhookOptions
 from fleetd.clock import Clock, SystemClock
 from fleetd.config import Config, ConfigError
 from fleetd.core.host import Host
+from fleetd.core.rollout import Origin
 from fleetd.engine.engine import Engine
 from fleetd.engine.log import Log
 from fleetd.engine.retention import keep_sweeping
@@ -45,6 +46,7 @@ from fleetd.obs.log import configure
 from fleetd.probes.credentials import is_present
 from fleetd.probes.prober import ProbeOptions, keep_probing
 from fleetd.probes.rollout_prober import probe_rollouts
+from fleetd.rollout_file import RolloutFile, define
 from fleetd.router_files import Unusable
 from fleetd.rpc.health import HealthService
 from fleetd.rpc.server import RpcOptions, RpcServer
@@ -117,6 +119,8 @@ class _Daemon:
             failover=config.router.failover_file,
         )
         self._host_file = HostFile(self._engine, log, config.hosts.file)
+        self._rollout_file = RolloutFile(self._engine, log, config.rollouts.file)
+        self._chat = mapping.chat_rollout(os.environ)
         self._hosts: asyncio.Task[None] | None = None
         self._alerts = mapping.webhook_options(config)
         self._comments = mapping.comment_options(config)
@@ -136,9 +140,12 @@ class _Daemon:
             await self._store.open()
             await self._engine.recover()
             reading, hosts = await self._files.read(), await self._host_file.read()
+            rollouts = await self._rollout_file.read()
             failure = self._engine.start()
             await self._files.take(reading)
             await self._host_file.take(hosts)
+            await self._define_chat()
+            await self._rollout_file.take(rollouts)
             server = self._server(table, bounds)
             address = await server.start()
             try:
@@ -153,6 +160,14 @@ class _Daemon:
     def _read_again(self) -> None:
         self._files.ask()
         self._host_file.ask()
+        self._rollout_file.ask()
+
+    async def _define_chat(self) -> None:
+        """Make what the environment defines the rollouts of that origin; without any, what an earlier environment defined leaves."""
+        found = () if self._chat is None else (self._chat,)
+        if await define(self._engine, self._log, found, Origin.ENVIRONMENT):
+            for each in found:
+                self._log.info("rollout_from_environment", rollout=each.name, default_mode=each.default)
 
     def _server(self, table: Mapping[str, Method], bounds: Limits) -> RpcServer:
         rpc = self._config.rpc
@@ -165,7 +180,7 @@ class _Daemon:
             return None
         options = PortOptions(config.max_body_bytes, config.body_timeout)
         port = Port(Boundary(self._engine, self._log), table, options)
-        app = application(port, self._config.rpc.max_message_bytes, self._issues)
+        app = application(port, self._config.rpc.max_message_bytes, self._issues, self._config.rollouts.chat)
         return WebServer(WebOptions(config.listen, config.max_connections), app, port, self._log)
 
     async def _open_side_port(self) -> None:
@@ -187,6 +202,7 @@ class _Daemon:
             "retention": partial(keep_sweeping, engine, mapping.retention(self._config), log),
             "files": self._files.keep_reading,
             "host file": self._host_file.keep_reading,
+            "rollout file": self._rollout_file.keep_reading,
             "rollout probes": partial(
                 probe_rollouts, engine.rollout_book.effective, engine.rollouts_changed, engine.rollouts, log
             ),

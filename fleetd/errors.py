@@ -69,8 +69,10 @@ class OutOfRange(FleetError):
 class Overloaded(FleetError):
     """A limit is reached; nothing was taken. `retry_after` in milliseconds."""
 
-    def __init__(self, reason: str, message: str, retry_after: int = 500) -> None:
-        super().__init__(reason, message)
+    def __init__(
+        self, reason: str, message: str, retry_after: int = 500, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(reason, message, metadata)
         self.retry_after = retry_after
 
 

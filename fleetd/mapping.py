@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fleetd import chat_environment
 from fleetd.api.limits import Limits
 from fleetd.bridges.comments import CommentOptions
 from fleetd.bridges.webhook import WebhookOptions
-from fleetd.config import Config, alert_address, comment_token, webhook_secret
+from fleetd.config import Config, ConfigError, alert_address, comment_token, webhook_secret
 from fleetd.core.breaker import BreakerRules
 from fleetd.core.issue import IssueRules
 from fleetd.core.modes import Prefer
 from fleetd.core.probing import ProbeRules
+from fleetd.core.rollout import Rollout
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import RetryPolicy
 from fleetd.engine.engine_options import EngineOptions
@@ -154,3 +156,11 @@ def limits(config: Config) -> Limits:
         default_max_attempts=tasks.max_attempts,
         retry=retry_policy(config),
     )
+
+
+def chat_rollout(environ: Mapping[str, str]) -> Rollout | None:
+    """Return the rollout that the environment defines, None when it defines none. Raises ConfigError."""
+    found = chat_environment.read(environ)
+    if found.problems:
+        raise ConfigError(found.problems)
+    return found.rollout

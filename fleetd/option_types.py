@@ -95,6 +95,13 @@ def org_name(value: str) -> str:
     return value
 
 
+def rollout_name(value: str) -> str:
+    """Return the name of a rollout unchanged. Raises ValueError."""
+    if not value:
+        raise ValueError("should name a rollout, such as chat")
+    return org_name(value)
+
+
 def directory(value: object) -> object:
     """Refuse an empty text, which would mean the present directory. Raises ValueError."""
     if value == "":
@@ -161,6 +168,7 @@ Address = Annotated[str, AfterValidator(address)]
 OptionalAddress = Annotated[str, AfterValidator(optional_address)]
 VariableName = Annotated[str, AfterValidator(variable_name)]
 OrgName = Annotated[str, AfterValidator(org_name)]
+RolloutName = Annotated[str, AfterValidator(rollout_name)]
 FileName = Annotated[str, AfterValidator(file_name)]
 DirectoryName = Annotated[str, AfterValidator(directory_name)]
 WebAddress = Annotated[str, AfterValidator(web_address)]

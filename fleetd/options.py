@@ -24,6 +24,7 @@ from fleetd.option_types import (
     OptionalAddress,
     OrgName,
     Ratio,
+    RolloutName,
     Size,
     Template,
     VariableName,
@@ -268,6 +269,16 @@ class Modes(Section):
     )
 
 
+class Rollouts(Section):
+    file: FileName = Field(
+        default="",
+        description="TOML file of rollouts, [[rollouts]] tables; empty = none. Read again on SIGHUP.",
+    )
+    chat: RolloutName = Field(
+        default="chat", description="Name of the rollout that /api/v1/runtime/* shows and changes."
+    )
+
+
 class Alerts(Section):
     url: WebAddress = Field(default="", description="Where alerts are posted; empty = nowhere.")
     url_file: FileName = Field(
@@ -337,6 +348,7 @@ class Config(Section):
     probes: Probes = Probes()
     hosts: Hosts = Hosts()
     modes: Modes = Modes()
+    rollouts: Rollouts = Rollouts()
     alerts: Alerts = Alerts()
     retention: Retention = Retention()
     drain: Drain = Drain()

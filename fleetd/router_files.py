@@ -45,8 +45,8 @@ def load(providers_file: str, failover_file: str, known: Iterable[Instance] = ()
     return Catalogue(tuple(instances.values()), main.problems + more.problems, {**main.states, **more.states})
 
 
-def read_json(name: str) -> object:
-    """Return the JSON value of a file. Raises Unusable when it cannot be read, is too large or is no JSON."""
+def read_bytes(name: str) -> bytes:
+    """Return what stands in a file. Raises Unusable when it cannot be read or is too large."""
     try:
         with Path(name).open("rb") as file:
             data = file.read(LARGEST + 1)
@@ -54,6 +54,12 @@ def read_json(name: str) -> object:
         raise Unusable(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(data) > LARGEST:
         raise Unusable(f"{name}: must have at most {LARGEST:,} bytes")
+    return data
+
+
+def read_json(name: str) -> object:
+    """Return the JSON value of a file. Raises Unusable when it cannot be read, is too large or is no JSON."""
+    data = read_bytes(name)
     try:
         return parse(data)
     except InvalidArgument as error:

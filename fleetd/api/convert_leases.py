@@ -12,6 +12,7 @@ from fleetd.api.convert_decisions import task_rollout_into
 from fleetd.api.convert_enums import enum_out
 from fleetd.api.convert_payloads import artifacts_in, checkpoint_out, payload_in, payload_out
 from fleetd.api.convert_routes import assignment_into, error_code, next_into
+from fleetd.api.convert_task_events import events_in
 from fleetd.api.convert_times import duration_into, milliseconds, timestamp
 from fleetd.api.limits import DAY, Limits
 from fleetd.api.validate import WORD, Fields
@@ -197,6 +198,7 @@ KINDS = {
     "release": WordKind.RELEASE,
     "stopped": WordKind.STOPPED,
     "instance_failed": WordKind.INSTANCE_FAILED,
+    "events": WordKind.EVENTS,
 }
 BARE = frozenset({"accept", "start", "stopped"})
 
@@ -263,6 +265,9 @@ def _word(report: lease_pb2.Report, limits: Limits, fields: Fields) -> Word:
             output=payload_in(fail.output, "fail.output", limits.input, fields),
             artifacts=artifacts_in(fail.artifacts, "fail.artifacts", limits, fields),
         )
+    elif said == "events":
+        told = report.events
+        word = Word(task_id, epoch, kind, report_id, first=told.first, events=events_in(told, fields))
     elif said == "instance_failed":
         failed = report.instance_failed
         path = "instance_failed"

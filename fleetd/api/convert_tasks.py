@@ -110,6 +110,7 @@ def _progress(message: task_pb2.Task, task: Task, spec: Spec) -> None:
     message.progress_message = task.progress_message
     message.attempt = task.attempt
     message.losses = task.losses
+    message.task_event_seq = task.task_event_seq
     if task.assigned_at:
         message.assigned_at.CopyFrom(timestamp(task.assigned_at))
     if task.started_at:

@@ -238,10 +238,9 @@ class RouteMethods:
         use = use_in(request.rollout, "rollout", fields) if request.HasField("rollout") else None
         if fields.errors:
             fields.check()
-        plan_id, decision = self._new_id(), None
         if use is not None:
-            # The plan is the decision's name: who reports the one reports the other.
-            decision = self._engine.rollouts.decide(*use, plan_id, dry_run=request.dry_run)
+            self._engine.rollout_book.find_present(use[0])
+        plan_id = self._new_id()
         plan, instance, _ = self._engine.router.route(
             requirements,
             plan_id,
@@ -250,10 +249,14 @@ class RouteMethods:
             fallbacks=fallbacks,
             trace=request.trace,
             dry_run=request.dry_run,
-            decision=decision,
         )
         plan_into(response.plan, plan)
-        if decision is not None:
+        if use is not None:
+            # The plan is the decision's name: who reports the one reports the other. Decided last: a route that is refused uses nothing up.
+            decision = self._engine.rollouts.decide(*use, plan_id, dry_run=request.dry_run)
+            kept = None if request.dry_run else self._engine.router.find(plan_id)
+            if kept is not None:
+                kept.decision = decision
             decision_into(response.decision, decision, "" if request.dry_run else plan_id)
         if instance is not None:
             response.selected = instance.id
@@ -312,7 +315,9 @@ class RouteMethods:
         if instance:
             if registry.get(instance) is None:
                 raise unknown_instance(instance, registry.nearest(instance))
-            advice = await engine.execute(ReportRoute(failure))
+            if told is None or not told.shadow:
+                # What a shadow does concerns no instance.
+                advice = await engine.execute(ReportRoute(failure))
         if told is not None and sample is not None:
             await engine.rollouts.report(sample, told.decision_id, told.size, told.digest)
         return advice
@@ -334,14 +339,22 @@ class RouteMethods:
             advice = await engine.router.report(kept, failure)
         decision, plan_id = kept.decision, kept.plan.plan_id
         goes_on = advice.step.kind in (StepKind.RETRY_SAME, StepKind.SWITCH)
-        if decision is None or goes_on or failure.code == "CANCELLED" or (kept.mode_told and not shadow):
+        if decision is None or goes_on or (kept.shadow_told if shadow else kept.mode_told):
             return advice
-        kept.mode_told = kept.mode_told or not shadow
+        if engine.rollout_book.present.rollout(decision.rollout) is None:
+            # It was removed meanwhile; what came of the instance counts all the same.
+            return advice
+        before = kept.mode_told, kept.shadow_told
+        kept.mode_told, kept.shadow_told = kept.mode_told or not shadow, kept.shadow_told or shadow
         took = engine.clock.now() - kept.made if latency is None else latency
         mode = decision.shadow if shadow else decision.mode
         sample = Sample(decision.rollout, decision.org_id, mode, decision.epoch, failure.code, took, shadow)
         size, digest = (told.size, told.digest) if told is not None else (0, "")
-        await engine.rollouts.report(sample, plan_id, size, digest)
+        try:
+            await engine.rollouts.report(sample, plan_id, size, digest)
+        except BaseException:
+            kept.mode_told, kept.shadow_told = before
+            raise
         return advice
 
     async def _steer(self, act: VerifyTask | RerouteTask | PinTask) -> _Changed:

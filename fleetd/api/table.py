@@ -26,6 +26,7 @@ from fleetd.api.methods_leases import LeaseMethods
 from fleetd.api.methods_queues import QueueMethods
 from fleetd.api.methods_rollouts import RolloutMethods
 from fleetd.api.methods_routes import RouteMethods
+from fleetd.api.methods_task_events import TaskEventMethods
 from fleetd.api.methods_tasks import TaskMethods
 from fleetd.api.methods_waits import WaitMethods
 from fleetd.engine.engine import Engine
@@ -161,6 +162,8 @@ def method_table(
             "UpdateTask": _Row(tasks.update_task, SUBMITTERS, task, False),
             "ListEvents": _Row(events.list_events, READERS, small),
             "WatchEvents": _Row(None, READERS, small),
+            "WatchTask": _Row(None, READERS, small),
+            "ListTaskEvents": _Row(TaskEventMethods(engine, limits).list_task_events, READERS, small),
             "GetTaskLineage": _Row(tasks.get_task_lineage, READERS, small),
             "ExplainTask": _Row(ExplainMethods(engine).explain_task, READERS, small),
             "ListDeadLetters": _Row(letters.list_dead_letters, READERS, small),

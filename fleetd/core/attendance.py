@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from fleetd.core import runs
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
+from fleetd.core.effect import AgentChanged, Ordered, SessionEnded
 from fleetd.core.event import EventType
-from fleetd.core.ledger import AgentChanged, Keys, Ledger, Ordered, SessionEnded
+from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.task import Order, Status, Task
 from fleetd.errors import NotFound, WrongState
 

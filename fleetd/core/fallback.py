@@ -14,8 +14,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-ALIKE = 0.5
-"""How bad the old mode is at the least where it fails like the new one: so much of the threshold, and so much of how bad the new one is."""
+ALIKE = 70
+"""
+How bad the old mode is at the least, in percent of how bad the new one is, where both fail alike. Below that going back helps. Not nearer to 1: an outage of
+both fills two windows at one pace, and of two modes that fail equally often one may be ahead by a few of its first outcomes.
+"""
 
 
 class Phase(IntEnum):
@@ -213,28 +216,22 @@ def _end_of_trial(rules: FallbackRules, new: Sums, old: Sums, health: Health, el
     if not found:
         # Also when nothing came at all: a rollout must not stay in fallback for want of outcomes (G4a).
         return Move(Step.RECOVER)
-    upstream = _upstream(rules, new, old, rules.recovery_share)
+    upstream = _upstream(rules, new, old)
     return Move(Step.FAIL_TRIAL, _words(found), blamed=any(each.name not in upstream for each in found))
 
 
-def _upstream(rules: FallbackRules, new: Sums, old: Sums, share: float = 1.0) -> set[str]:
-    """
-    Return the thresholds at which the old mode fails alike, so that the cause is further up (G3).
-
-    It does where it passes the threshold, too, or is close behind: an outage of both fills both windows at the same pace, and which of them is past the
-    threshold first is chance.
-    """
+def _upstream(rules: FallbackRules, new: Sums, old: Sums) -> set[str]:
+    """Return the names of the figures in which the old mode fails alike, so that the cause is further up (G3). No data of it says nothing."""
     if old.total < rules.min_samples:
         return set()
-    passed = {each.name for each in violations(old, rules, share)}
-    near = {each.name for each in violations(old, rules, share * ALIKE)}
     bad = {
         "error_rate": (new.errors, old.errors),
         "timeout_rate": (new.timeouts, old.timeouts),
         "latency": (new.latency, old.latency),
     }
-    close = {name for name in near if bad[name][1] * new.total >= ALIKE * bad[name][0] * old.total}
-    return passed | close
+    return {
+        name for name, (ours, theirs) in bad.items() if 100 * theirs * new.total >= ALIKE * ours * old.total
+    }
 
 
 def _unwell(rules: FallbackRules, health: Health) -> bool:

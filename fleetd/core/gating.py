@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fleetd.core.ledger import Keys, Ledger, RuleChanged
+from fleetd.core.effect import RuleChanged
+from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.limits import GateKey, GateRule
 
 

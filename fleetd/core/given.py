@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fleetd.core.text import is_word, plain, shown
 from fleetd.durations import duration, duration_text
@@ -104,7 +103,9 @@ class Given:
                 bad.append((f"{name}[{place}]", f"{problem(value)}, unlike {shown(value)}"))
             else:
                 bad.append((f"{name}[{place}]", f"must be a text, not {shown(value)}"))
-        self._refuse_some(bad, name)
+        for path, right in bad[:NAMED]:
+            self.refuse(path, right)
+        self._count_rest(name, len(bad))
         return found
 
     def number(
@@ -123,7 +124,7 @@ class Given:
         low = "above 0, up to" if above else "0 to"
         if isinstance(value, bool) or not isinstance(value, int | float):
             self.refuse(name, f"must be a number from {low} {high:g}, not {shown(value)}")
-        elif not math.isfinite(value) or not 0 <= value <= high or (above and value == 0):
+        elif not 0 <= value <= high or (above and value == 0):
             self.refuse(name, f"must be {low} {high:g}, not {shown(value)}")
         # A sum of such numbers is off by a little, and nobody meant that.
         elif decimals is not None and abs(round(value, decimals) - value) > TINY:
@@ -161,22 +162,17 @@ class Given:
 
     def known(self, names: Sequence[str]) -> None:
         """Refuse every field that is none of these, and name the one that is nearest."""
-        self._refuse_some(
-            (plain(str(name)[:WORD_CHARS]) or '""', unknown(str(name), names))
-            for name in self.fields
-            if name not in names
-        )
+        strangers = [str(name) for name in self.fields if name not in names]
+        for name in strangers[:NAMED]:
+            self.refuse(plain(name[:WORD_CHARS]) or '""', _unknown(name, names))
+        self._count_rest("…", len(strangers))
 
-    def _refuse_some(self, bad: Iterable[tuple[str, str]], rest: str = "…") -> None:
-        every = list(bad)
-        for name, right in every[:NAMED]:
-            self.refuse(name, right)
-        if len(every) > NAMED:
-            self.refuse(rest, f"and {len(every) - NAMED:,} more")
+    def _count_rest(self, name: str, number: int) -> None:
+        if number > NAMED:
+            self.refuse(name, f"and {number - NAMED:,} more")
 
 
-def unknown(name: str, names: Sequence[str]) -> str:
-    """Return what is said of a name that is none of these."""
+def _unknown(name: str, names: Sequence[str]) -> str:
     # Names of any length come in, and comparing takes as long as both are.
     nearest = max(names, key=lambda one: difflib.SequenceMatcher(None, one, name[:WORD_CHARS]).ratio())
     return f"is not known; the nearest is {nearest}"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fleetd.core import runs
+from fleetd.core.effect import Ordered
 from fleetd.core.event import EventType
-from fleetd.core.ledger import DueKind, Edge, Keys, Ledger, Ordered, lane_key
+from fleetd.core.ledger import DueKind, Edge, Keys, Ledger, lane_key
 from fleetd.core.task import WAITING, Mode, ModeSource, Order, Priority, Spec, Status, Task
 from fleetd.errors import Conflict, FleetError, InvalidArgument, NotFound, WrongState
 

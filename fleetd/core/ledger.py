@@ -7,13 +7,14 @@ when it raises, it has changed nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fleetd.core.agent import Agent
 from fleetd.core.breaker import Breaker, BreakerKey
 from fleetd.core.comparison import Comparison, Side, SideDone
+from fleetd.core.effect import Effect, Finished
 from fleetd.core.event import Event, EventType
 from fleetd.core.fallback import Fallback
 from fleetd.core.hostbook import HostBook, HostRow
@@ -38,6 +39,7 @@ from fleetd.core.task import (
     Status,
     Task,
 )
+from fleetd.core.task_event import TaskEvent, Told
 from fleetd.errors import WrongState
 
 
@@ -139,8 +141,9 @@ class Minute:
 @dataclass(slots=True)
 class Changes:
     """
-    Everything one write puts into the store. The store gives every event its `seq`. None among `instances`, `hosts` and what belongs to rollouts removes
-    one. `sides` holds how sides of stored comparisons ended, by comparison and whether it is the shadow's.
+    Everything one write puts into the store. The store gives every event its `seq`, and every task event its `position`; a task that has new ones need not
+    be among `tasks`. None among `instances`, `hosts` and what belongs to rollouts removes one. `sides` holds how sides of stored comparisons ended, by
+    comparison and whether it is the shadow's.
     """
 
     new_tasks: list[NewTask] = field(default_factory=list)
@@ -166,65 +169,7 @@ class Changes:
     rollout_salts: dict[str, Salt | None] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     sides: dict[tuple[str, bool], SideDone] = field(default_factory=dict)
-
-
-class LeaseEnded(NamedTuple):
-    """Effect: the agent no longer holds the lease; `tell` when it does not know yet."""
-
-    task_id: str
-    lane: int
-    agent_id: str
-    session_epoch: int
-    lease_epoch: int
-    tell: bool
-
-
-class Ordered(NamedTuple):
-    """Effect: the agent must stop this run."""
-
-    task: Task
-
-
-class Started(NamedTuple):
-    """Effect: the run began (its run timeout starts)."""
-
-    task: Task
-
-
-class Accepted(NamedTuple):
-    """Effect: the offer was accepted (its offer timer ends)."""
-
-    task: Task
-
-
-class Finished(NamedTuple):
-    """Effect: the task became terminal; whoever waits for it wants to know."""
-
-    task: Task
-
-
-class AgentChanged(NamedTuple):
-    """Effect: the agent's row changed in a way its session must learn of (orders, capabilities, status)."""
-
-    agent_id: str
-
-
-class SessionEnded(NamedTuple):
-    """Effect: the session is over; its stream, if any, is told why."""
-
-    agent_id: str
-    session_epoch: int
-    reason: str
-
-
-class RuleChanged(NamedTuple):
-    """Effect: a limit, weight or pause was changed."""
-
-    key: GateKey
-    rule: GateRule
-
-
-Effect = RuleChanged | LeaseEnded | Ordered | Started | Accepted | Finished | AgentChanged | SessionEnded
+    task_events: list[TaskEvent] = field(default_factory=list)
 
 
 class Keys(NamedTuple):
@@ -401,7 +346,8 @@ class Ledger:
             if task.due:
                 self.clear_due(task, task.due)
             self.effects.append(Finished(task))
-            if task.rollout is not None and task.rollout.other:
+            # That a dead letter is thrown away changes nothing of how the work ended.
+            if task.rollout is not None and status is not Status.DISCARDED:
                 self.compare(task)
         self.touch(task)
 
@@ -459,6 +405,15 @@ class Ledger:
         self.changes.events.append(
             Event(kind, self.now, task.seq, task.id, task.events, task.agent_id, task.org_id, payload)
         )
+
+    def tell(self, task: Task, told: Sequence[Told]) -> None:
+        """Add what the task's run tells. The row counts it and does not become another version."""
+        seq = task.task_event_seq
+        self.changes.task_events += [
+            TaskEvent(task.seq, task.id, number, task.lease_epoch, self.now, *one)
+            for number, one in enumerate(told, seq + 1)
+        ]
+        task.task_event_seq = seq + len(told)
 
     def agent_event(self, agent_id: str, kind: EventType, payload: Mapping[str, Any] | None = None) -> None:
         """Write an event of an agent."""

@@ -10,7 +10,12 @@ from fleetd.core.fallback import Fallback, Forced, Move, Phase, Step, forced, mo
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.rollout import Origin, Rollout
 from fleetd.core.rolloutbook import Salt, Scope
-from fleetd.errors import Conflict, WrongState
+from fleetd.errors import Conflict, Overloaded, WrongState
+
+ORG_STATES = 1_000
+"""
+Orgs of one rollout that stand somewhere of their own: as many as are counted apart. Names of orgs come from callers, who must not fill memory with them.
+"""
 
 EVENTS = {
     Step.TRIP: EventType.ROLLOUT_FALLBACK_ON,
@@ -159,6 +164,8 @@ class MoveFallback:
         rollout, state = view.rollout(self.scope[0]), view.state(self.scope)
         if rollout is None or state.epoch != self.epoch or state.forced is not None:
             return
+        if not _has_room(ledger, self.scope):
+            return
         after = moved(state, self.move, rollout.fallback, ledger.now, view.epoch(rollout.name) + 1)
         _put(ledger, self.scope, after)
         reason = self.move.reason or state.reason
@@ -181,6 +188,12 @@ class ForceFallback:
     def apply(self, ledger: Ledger) -> Fallback:
         book = ledger.rollouts
         name = book.find(self.scope[0]).name
+        if not _has_room(ledger, self.scope):
+            raise Overloaded(
+                "ORG_STATES_LIMIT",
+                f"{ORG_STATES:,} orgs of rollout {name!r} are in fallback or forced on their own: reset some of them",
+                60_000,
+            )
         state = book.view.state(self.scope)
         after = forced(state, self.what, book.view.epoch(name) + 1)
         _put(ledger, self.scope, after)
@@ -229,6 +242,8 @@ class ResetFallback:
         name = book.find(self.scope[0]).name
         state = book.view.state(self.scope)
         after = reset(ledger.now, book.view.epoch(name) + 1)
+        if not _has_room(ledger, self.scope):
+            return state
         _put(ledger, self.scope, after)
         _tell_change(ledger, self.scope, state, after, f"reset: {self.reason}" if self.reason else "reset")
         return after
@@ -265,6 +280,24 @@ def _salted(ledger: Ledger, rollout: Rollout) -> Rollout:
         ledger.rollouts.put_salt(rollout.name, known)
         ledger.changes.rollout_salts[rollout.name] = known
     return replace(rollout, salt=known.salt, hash_version=known.hash_version)
+
+
+def _has_room(ledger: Ledger, scope: Scope) -> bool:
+    """Tell whether a scope may stand somewhere of its own; orgs that are back to normal make room for it, those that have been for longest first."""
+    name, org_id = scope
+    states = ledger.rollouts.view.states
+    if not org_id or scope in states:
+        return True
+    orgs = [each for each in states if each[0] == name and each[1]]
+    if len(orgs) < ORG_STATES:
+        return True
+    idle = [each for each in orgs if states[each].phase is Phase.NORMAL and states[each].forced is None]
+    if not idle:
+        return False
+    oldest = min(idle, key=lambda each: states[each].since)
+    ledger.rollouts.forget_state(oldest)
+    ledger.changes.rollout_states[oldest] = None
+    return True
 
 
 def _put(ledger: Ledger, scope: Scope, state: Fallback) -> None:

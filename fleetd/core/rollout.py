@@ -201,7 +201,8 @@ def decide(
             return decided(old, Cause.AUTO_FALLBACK, f"on trial, others use the old mode: {trial.reason}")
         return decided(new, cause, f"{reason}; on trial", trial=True)
     shadow = ""
-    if mode == old and rollout.shadow_percent and key:
+    # Who is denied the new mode is not to be seen there at all.
+    if mode == old and rollout.shadow_percent and key and cause is not Cause.DENY_LIST:
         shade = bucket(f"{rollout.salt}/shadow/{kind}", key)
         shadow = new if within(shade, rollout.shadow_percent) else ""
     return decided(mode, cause, reason, shadow=shadow)

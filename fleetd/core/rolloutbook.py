@@ -6,10 +6,8 @@ A transaction sees what it changed itself; the event loop sees what the last com
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from fleetd.core.fallback import Fallback
 from fleetd.core.rollout import Decision, Origin, Rollout, decide
@@ -17,6 +15,9 @@ from fleetd.errors import NotFound
 
 Scope = tuple[str, str]
 """A rollout, and one org of it or "" for the whole."""
+
+Trial = tuple[Scope, int]
+"""A scope and the epoch of its trial."""
 
 ORDER = (Origin.ENVIRONMENT, Origin.FILE, Origin.STORE)
 """Whose definition holds when several define a rollout (G4)."""
@@ -29,28 +30,45 @@ class Salt(NamedTuple):
     hash_version: int
 
 
-class Places:
+class Places(Protocol):
     """Shadows at once, by rollout: never more than the limit. Safe between threads."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._taken: dict[str, int] = {}
 
     def take(self, rollout: str, limit: int) -> bool:
         """Take a place, if one is free."""
-        with self._lock:
-            taken = self._taken.get(rollout, 0)
-            if taken >= limit:
-                return False
-            self._taken[rollout] = taken + 1
-            return True
+        ...
 
     def give(self, rollout: str) -> None:
-        with self._lock:
-            self._taken[rollout] = max(0, self._taken.get(rollout, 0) - 1)
+        """Give a place back."""
+        ...
 
-    def taken(self, rollout: str) -> int:
-        return self._taken.get(rollout, 0)
+
+class Trials(Protocol):
+    """Whose work is part of a trial's traffic: the first of all, and then a share of it, evenly. Safe between threads."""
+
+    def take(self, trial: Trial, percent: float, *, inside: bool) -> bool:
+        """Tell whether the next piece of work is part of the traffic; `inside` a transaction, which may be taken back."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How many numbers the present transaction has taken."""
+        ...
+
+    def give_back(self, beyond: int = 0) -> None:
+        """Give what the present transaction has taken to others, save for the first `beyond`."""
+        ...
+
+    def keep(self) -> None:
+        """The present transaction was committed."""
+        ...
+
+    def sent(self, trial: Trial) -> int:
+        """Return how much work a trial has sent to the new mode, since the start of the daemon."""
+        ...
+
+    def forget(self, trial: Trial) -> None:
+        """A trial is over."""
+        ...
 
 
 class View(NamedTuple):
@@ -95,17 +113,15 @@ EMPTY = View({}, {}, {}, {})
 class RolloutBook:
     """`present` is what the last commit left."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: Places, trials: Trials) -> None:
         self.present = EMPTY
-        self.places = Places()
+        self.places = places
+        self.trials = trials
         self._working: View | None = None
         self._changed: dict[Scope, tuple[Fallback, Fallback]] = {}
         self._redefined = False
         self._taken: list[str] = []
         self._given: list[str] = []
-        # Of each trial: how much work asked for the new mode, and how much of it got it.
-        self._trials: dict[tuple[Scope, int], tuple[int, int]] = {}
-        self._lock = Lock()
 
     # what a transaction asks and changes
 
@@ -139,6 +155,10 @@ class RolloutBook:
         working.epochs[scope[0]] = max(state.epoch, working.epoch(scope[0]))  # type: ignore[index]
         self._changed[scope] = self._changed.get(scope, (before, before))[0], state
 
+    def forget_state(self, scope: Scope) -> None:
+        """Forget where one scope stood; the newest epoch of its rollout stays."""
+        self._own().states.pop(scope, None)  # type: ignore[attr-defined]
+
     def forget_states(self, name: str) -> list[Scope]:
         """Forget where a rollout stood; return the scopes."""
         working = self._own()
@@ -150,7 +170,7 @@ class RolloutBook:
 
     def decide(self, name: str, org_id: str, session_id: str) -> Decision:
         """Decide the mode of a piece of work, as the transaction sees it. Raises NotFound ROLLOUT_NOT_FOUND."""
-        return self._decide(self.view, name, org_id, session_id)
+        return self._decide(self.view, name, org_id, session_id, inside=True)
 
     def take_place(self, rollout: Rollout) -> bool:
         """Take a place for a shadow that is a task, if one is free."""
@@ -170,13 +190,14 @@ class RolloutBook:
         if self._working is not None:
             self.present, self._working = self._working, None
         self._taken.clear()
+        self.trials.keep()
         for name in self._given:
             self.places.give(name)
         self._given.clear()
         committed = Committed(self._changed, self._redefined)
         self._changed, self._redefined = {}, False
         for scope, (before, _) in committed.states.items():
-            self._trials.pop((scope, before.epoch), None)
+            self.trials.forget((scope, before.epoch))
         return committed
 
     def rollback(self) -> None:
@@ -186,16 +207,13 @@ class RolloutBook:
             self.places.give(name)
         self._taken.clear()
         self._given.clear()
+        self.trials.give_back()
 
     # what the event loop asks
 
     def decide_outside(self, name: str, org_id: str, session_id: str, *, dry_run: bool = False) -> Decision:
         """Decide as of the last commit; a dry run is never part of the trial traffic. Raises NotFound ROLLOUT_NOT_FOUND."""
-        return self._decide(self.present, name, org_id, session_id, dry_run=dry_run)
-
-    def on_trial(self, scope: Scope, epoch: int) -> int:
-        """Return how much work a trial has sent to the new mode, since the start of the daemon."""
-        return self._trials.get((scope, epoch), (0, 0))[1]
+        return self._decide(self.present, name, org_id, session_id, inside=False, dry_run=dry_run)
 
     def effective(self) -> Mapping[str, Rollout]:
         """Return the definitions that hold as of the last commit, by name."""
@@ -223,7 +241,7 @@ class RolloutBook:
                 self.places.take(name, number)
 
     def _decide(
-        self, view: View, name: str, org_id: str, session_id: str, *, dry_run: bool = False
+        self, view: View, name: str, org_id: str, session_id: str, *, inside: bool, dry_run: bool = False
     ) -> Decision:
         rollout = _find(view, name)
         whole = view.state((name, ""))
@@ -233,21 +251,10 @@ class RolloutBook:
             if dry_run:
                 return False
             scope, state = ((name, org_id), own) if of_org else ((name, ""), whole)
-            return self._take_trial(scope, (state or whole).epoch, rollout.fallback.trial_percent)
+            trial = scope, (state or whole).epoch
+            return self.trials.take(trial, rollout.fallback.trial_percent, inside=inside)
 
         return decide(rollout, whole, own, org_id, session_id, view.epoch(name), take_trial)
-
-    def _take_trial(self, scope: Scope, epoch: int, percent: float) -> bool:
-        """
-        Tell whether the next piece of work is part of the trial traffic: the first one is, and then `percent` of all, evenly.
-
-        Not by chance and not by bucket: a rollout of three orgs must find out whether the new mode is well again, too.
-        """
-        with self._lock:
-            asked, given = self._trials.get((scope, epoch), (0, 0))
-            part = math.ceil((asked + 1) * percent / 100) > math.ceil(asked * percent / 100)
-            self._trials[scope, epoch] = asked + 1, given + part
-        return part
 
     def _own(self) -> View:
         if self._working is None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fleetd.core import failover, modes, routed
+from fleetd.core.effect import Accepted, AgentChanged, LeaseEnded, Started
 from fleetd.core.event import EventType
-from fleetd.core.ledger import Accepted, AgentChanged, DueKind, LeaseEnded, Ledger, Started
+from fleetd.core.ledger import DueKind, Ledger
 from fleetd.core.rollout import Sample
 from fleetd.core.task import Artifact, Ending, Mode, ModeSource, Order, Payload, Run, Status, Task
 
@@ -31,6 +32,7 @@ def claim(
     task.accepted = False
     task.ending = Ending.NONE
     task.order, task.order_at = Order.NONE, 0
+    task.task_event_base = task.task_event_seq
     decided = modes.taken(task.mode, task.mode_source, agent_id, host=host)
     if decided is not None:
         task.mode, task.mode_source = decided.mode, decided.source
@@ -138,7 +140,7 @@ def fail(
     _sample(ledger, task, code)
     larger_ctx = routed.run_failed(ledger, task, code, message)
     judgement = failover.verdict(code, larger_ctx=larger_ctx)
-    if failover.fault(code).limit:
+    if failover.fault(code).limit and not task.shadow:
         _failed_event(ledger, task, final=True)
         dead_letter(ledger, task, code, message)
         _record(ledger, task, Ending.FAILED, output=output, artifacts=artifacts)

@@ -29,7 +29,7 @@ def add_shadow(
     ledger: Ledger, task: Task, spec: Spec, payload: Payload | None, decision: Decision, shadow_id: str
 ) -> None:
     """
-    Insert the shadow of a task that was just inserted, unless there is no place for it: nobody waits for a shadow.
+    Insert the shadow of a task that was just inserted, unless there is no place for it, or it would begin much later: nobody waits for a shadow.
 
     `spec` is the task's own, without what its mode requires. The shadow has one attempt, the lowest priority, and no route: its outcome may touch neither
     breakers nor anybody's record.
@@ -37,9 +37,12 @@ def add_shadow(
     rollout = ledger.rollouts.find(decision.rollout)
     gate = ledger.gates.gate(GateKey("org", task.org_id))
     most = gate.rule.max_pending or ledger.rules.max_pending
-    if gate.pending + ledger.waiting.get(task.org_id, 0) >= most or not ledger.rollouts.take_place(rollout):
+    if gate.pending + ledger.waiting.get(task.org_id, 0) >= most:
         return
-    now = ledger.now
+    now, grace = ledger.now, GRACE * rollout.fallback.timeout_threshold
+    # What begins much later would hold its place until then, and nobody else would be compared.
+    if task.run_at > now + grace or not ledger.rollouts.take_place(rollout):
+        return
     shadow = Task(
         seq=ledger.next_seq,
         place=ledger.next_seq,
@@ -54,7 +57,7 @@ def add_shadow(
         updated_at=now,
         queued_at=max(now, task.run_at),
         run_at=task.run_at,
-        deadline=max(now, task.run_at) + GRACE * rollout.fallback.timeout_threshold,
+        deadline=max(now, task.run_at) + grace,
         timeout=task.timeout,
         exclusive=task.exclusive,
         parent_id=task.id,

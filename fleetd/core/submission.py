@@ -98,11 +98,16 @@ def _take(ledger: Ledger, item: Submission) -> Taken:
     now = ledger.now
     _check(ledger, item)
     asked = item
+    trials = ledger.rollouts.trials.taken
     decision = ledger.rollouts.decide(item.rollout, item.org_id, item.session_id) if item.rollout else None
     if decision is not None:
         item = item._replace(spec=shadowing.in_mode(ledger, item.spec, decision))
-    reserved = _reserved(ledger, item) if item.agent_id else ""
-    plan = routed.first_plan(ledger, item.id, item.route) if item.route is not None else None
+    try:
+        reserved = _reserved(ledger, item) if item.agent_id else ""
+        plan = routed.first_plan(ledger, item.id, item.route) if item.route is not None else None
+    except FleetError:
+        ledger.rollouts.trials.give_back(trials)
+        raise
     task = Task(
         seq=ledger.next_seq,
         place=ledger.next_seq,

@@ -163,6 +163,7 @@ class Task:
     that lease ended once it has.
     `route` is None for a task without route requirements; `blocked` names what a BLOCKED task waits for (core.blocking), 0 otherwise. `rollout` is None for a
     task whose mode no rollout decided.
+    `task_event_seq` is the seq of the newest TaskEvent, `task_event_base` that of the newest one when the present lease began.
     """
 
     seq: int
@@ -217,6 +218,8 @@ class Task:
     route: TaskRoute | None = None
     blocked: int = 0
     rollout: TaskRollout | None = None
+    task_event_base: int = 0
+    task_event_seq: int = 0
 
     @property
     def live(self) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fleetd.core import runs
 from fleetd.core.deadletters import replay
-from fleetd.core.ledger import Due, DueKind, Keys, Ledger, Ordered, lane_key
+from fleetd.core.effect import Ordered
+from fleetd.core.ledger import Due, DueKind, Keys, Ledger, lane_key
 from fleetd.core.task import Order, Status, Task
 from fleetd.errors import WrongState
 

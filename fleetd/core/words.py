@@ -11,6 +11,7 @@ from fleetd.core.event import EventType
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.outcome import Advice, Failure
 from fleetd.core.task import Artifact, Checkpoint, Ending, Payload, Status, Task
+from fleetd.core.task_event import Told
 from fleetd.errors import NotFound
 
 
@@ -26,6 +27,7 @@ class WordKind(IntEnum):
     RELEASE = 7
     STOPPED = 8
     INSTANCE_FAILED = 9
+    EVENTS = 10
 
 
 TERMINAL_WORDS = {
@@ -37,7 +39,10 @@ TERMINAL_WORDS = {
 
 
 class Word(NamedTuple):
-    """One word; the parts after `kind` belong to the kinds that use them. `refusal` set means the word itself is bad. `retry_after` in ms."""
+    """
+    One word; the parts after `kind` belong to the kinds that use them. `refusal` set means the word itself is bad. `retry_after` in ms. `first` is the number
+    of the first of `events` within the lease, from 1.
+    """
 
     task_id: str
     lease_epoch: int
@@ -54,6 +59,8 @@ class Word(NamedTuple):
     instance: str = ""
     retry_after: int = 0
     digest: str = ""
+    first: int = 0
+    events: tuple[Told, ...] = ()
 
 
 class Result(IntEnum):
@@ -119,11 +126,15 @@ class Say:
             return _ack(word, Result.LEASE_LOST, _why_lost(task, word, self.agent_id), "LEASE_LOST")
         if word.kind is WordKind.INSTANCE_FAILED:
             return _instance_failed(ledger, task, word)
+        if word.kind is WordKind.EVENTS:
+            return _events(ledger, task, word)
         return _ack(word, _act(ledger, task, word))
 
     def _said_before(self, ledger: Ledger, task: Task, word: Word) -> bool:
         """Tell whether this word ended the lease it speaks of, or was said before it ended."""
         if task.lease_epoch == word.lease_epoch and task.agent_id == self.agent_id:
+            if word.kind is WordKind.EVENTS:
+                return word.first + len(word.events) <= _expected(task)
             ending = task.ending
         else:
             run = ledger.runs.get((word.task_id, word.lease_epoch))
@@ -170,6 +181,28 @@ def _instance_failed(ledger: Ledger, task: Task, word: Word) -> Ack:
         runs.start(ledger, task)
     failure = Failure(word.instance, word.code, word.message, word.retry_after)
     return _ack(word, Result.ACCEPTED)._replace(next=routed.instance_failed(ledger, task, failure))
+
+
+def _expected(task: Task) -> int:
+    """Return the number, within the present lease, of the next event of a task."""
+    return task.task_event_seq - task.task_event_base + 1
+
+
+def _events(ledger: Ledger, task: Task, word: Word) -> Ack:
+    """What the run tells: each event is stored once, and none is left out (G6)."""
+    expected = _expected(task)
+    if word.first > expected:
+        text = (
+            f"events.first: must be {expected}, the number of the next event of this lease, not {word.first}"
+        )
+        return _ack(word, Result.REJECTED, text, "EVENTS_MISSING")
+    fresh = word.events[expected - word.first :]
+    if not fresh:
+        return _ack(word, Result.DUPLICATE)
+    if task.status is Status.ASSIGNED:
+        runs.start(ledger, task)
+    ledger.tell(task, fresh)
+    return _ack(word, Result.ACCEPTED)
 
 
 def _progress(ledger: Ledger, task: Task, word: Word) -> Result:

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleetd.core.ledger import (
-    Accepted,
-    AgentChanged,
-    Finished,
-    LeaseEnded,
-    Ledger,
-    Ordered,
-    RuleChanged,
-    Started,
-)
+from fleetd.core.effect import Accepted, AgentChanged, Finished, LeaseEnded, Ordered, RuleChanged, Started
+from fleetd.core.ledger import Changes, Ledger
 from fleetd.core.task import Status
+from fleetd.engine.dispatch import Claimed
+from fleetd.engine.outbox import Offer
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
@@ -32,7 +26,8 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
         elif isinstance(effect, Finished):
             task = effect.task
             engine.feed.finished(task.id)
-            if task.status is Status.COMPLETED:
+            engine.task_feed.ended(task.id)
+            if task.status is Status.COMPLETED and not task.shadow:
                 engine.run_times.add(task.org_id, task.task_type, max(0, task.finished_at - task.started_at))
         elif isinstance(effect, Started):
             # Under an order its grace goes on; a run that has ended in the same transaction needs no timer.
@@ -55,3 +50,30 @@ def let_out(engine: Engine, ledger: Ledger) -> None:
             sessions.closed(effect.agent_id, effect.session_epoch, effect.reason)
     for agent_id in changed:
         sessions.changed(agent_id)
+
+
+def offer(engine: Engine, claimed: Claimed) -> None:
+    """Deliver a lease, and begin to wait for its acceptance."""
+    task, parts = claimed.task, claimed.parts
+    lease = Offer(
+        task,
+        parts.spec,
+        parts.input,
+        parts.checkpoint,
+        claimed.lease_epoch,
+        task.attempt + 1,
+        engine.run_timeout(task),
+        claimed.route,
+    )
+    engine.sessions.offered(claimed.agent_id, lease)
+    if not task.accepted:
+        engine.sweeper.set_lease("offer", task, engine.clock.now() + engine.rules.offer_timeout)
+
+
+def publish(engine: Engine, changes: Changes) -> None:
+    """Hand what was written to those who watch."""
+    if changes.events:
+        engine.last_event_seq = changes.events[-1].seq
+        engine.feed.publish(changes.events)
+    if changes.task_events:
+        engine.task_feed.publish(changes.task_events)

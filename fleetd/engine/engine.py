@@ -29,8 +29,7 @@ from fleetd.core.settings import Rules
 from fleetd.core.slots import SlotBook
 from fleetd.core.task import Spec, Status, Task
 from fleetd.engine import failures
-from fleetd.engine.dispatch import Claimed
-from fleetd.engine.effects import let_out
+from fleetd.engine.effects import let_out, offer, publish
 from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.explain import explain_task
 from fleetd.engine.feed import Feed
@@ -39,7 +38,6 @@ from fleetd.engine.half_open import Probes
 from fleetd.engine.instance_notes import InstanceNotes
 from fleetd.engine.log import Log
 from fleetd.engine.mode_cycle import ModeCycle
-from fleetd.engine.outbox import Offer
 from fleetd.engine.pulse import Pulse
 from fleetd.engine.recovery import recover
 from fleetd.engine.rollouts import Rollouts
@@ -47,8 +45,11 @@ from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.router import Router
 from fleetd.engine.run_times import RunTimes
 from fleetd.engine.sessions import Sessions
+from fleetd.engine.shadow_places import ShadowPlaces
 from fleetd.engine.sweeper import RETRY_INTERNAL, Sweeper, TimerKey
+from fleetd.engine.task_feed import TaskFeed
 from fleetd.engine.transaction import Command, Outcome, size_of, transaction
+from fleetd.engine.trials import TrialTraffic
 from fleetd.engine.unary import UnaryAgents
 from fleetd.errors import FleetError, Internal, Overloaded, Unavailable
 from fleetd.store.base import CommitUnclear, Script, Store, StoreBroken, StoreFull
@@ -83,6 +84,7 @@ class Engine:
         self.rules = rules
         self.options = options or EngineOptions()
         self.feed = Feed()
+        self.task_feed = TaskFeed()
         self.figures = Figures()
         self.run_times = RunTimes()
         self.gates = Gates()
@@ -91,7 +93,7 @@ class Engine:
         self.agents: dict[str, Agent] = {}
         self.routes = RouteBook(rules.router, Probes())
         self.hosts = HostBook()
-        self.rollout_book = RolloutBook()
+        self.rollout_book = RolloutBook(ShadowPlaces(), TrialTraffic())
         self.rollouts_changed = asyncio.Event()
         self.hosts_changed = asyncio.Event()
         self.sweeper = Sweeper(self)
@@ -440,15 +442,13 @@ class Engine:
         self.figures.add(ledger.now // MINUTE, ledger.figures, ledger.counts)
         let_out(self, ledger)
         for claimed in outcome.claimed:
-            self._offer(claimed)
+            offer(self, claimed)
         self._dispatch_wanted = self._dispatch_wanted or outcome.more
         now = self.clock.now()
         changes = outcome.written
         if changes.due:
             self.sweeper.due.add(changes.due, now, ledger.now)
-        if changes.events:
-            self.last_event_seq = changes.events[-1].seq
-            self.feed.publish(changes.events)
+        publish(self, changes)
         for waiting, answer in zip(batch, outcome.answers, strict=True):
             if isinstance(answer, FleetError):
                 if not waiting.answer.done():
@@ -464,22 +464,6 @@ class Engine:
         self.mode_cycle.released(ledger)
         self.route_timers.released(ledger)
         self.rollouts.released(ledger)
-
-    def _offer(self, claimed: Claimed) -> None:
-        task, parts = claimed.task, claimed.parts
-        offer = Offer(
-            task,
-            parts.spec,
-            parts.input,
-            parts.checkpoint,
-            claimed.lease_epoch,
-            task.attempt + 1,
-            self.run_timeout(task),
-            claimed.route,
-        )
-        self.sessions.offered(claimed.agent_id, offer)
-        if not task.accepted:
-            self.sweeper.set_lease("offer", task, self.clock.now() + self.rules.offer_timeout)
 
     def run_timeout(self, task: Task) -> int:
         """Return the longest run of a task on the agent or host that holds it, ms (T3)."""

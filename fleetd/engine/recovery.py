@@ -24,6 +24,7 @@ async def recover(engine: Engine) -> None:
     engine.daemon_id, engine.generation = snapshot.daemon_id, snapshot.generation
     engine.batch = snapshot.last_batch
     engine.last_event_seq = snapshot.last_event_seq
+    engine.task_feed.last = snapshot.last_task_event
     engine.figures.load(snapshot.counts, snapshot.totals, snapshot.minutes)
     engine.lane_book.begin(wall)
     for row in snapshot.lanes:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fleetd.engine.log import Log
 
 BATCH = 500
-"""Tasks, events, and lines of the audit log that leave in one transaction: a few milliseconds in which the engine waits."""
+"""Tasks, events, task events, and lines of the audit log that leave in one transaction: a few milliseconds in which the engine waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,13 @@ async def sweep(engine: Engine, options: RetentionOptions) -> Trimmed:
         events_before=wall - options.events if options.events else 0,
         audits_before=wall - options.audits if options.audits else 0,
     )
-    tasks = events = audits = 0
+    tasks = events = audits = task_events = 0
     while True:
         trimmed = await engine.store.trim(retention, BATCH)
         tasks, events, audits = tasks + trimmed.tasks, events + trimmed.events, audits + trimmed.audits
+        task_events += trimmed.task_events
         if not trimmed.more:
-            return Trimmed(tasks, events, audits)
+            return Trimmed(tasks, events, audits, task_events=task_events)
         # The engine's transactions wait for the same connection: let them go first.
         await asyncio.sleep(0)
 
@@ -55,5 +56,11 @@ async def keep_sweeping(engine: Engine, options: RetentionOptions, log: Log) -> 
             log.warning("retention_failed", message=str(error))
         else:
             if gone != Trimmed():
-                log.info("retention", tasks=gone.tasks, events=gone.events, audits=gone.audits)
+                log.info(
+                    "retention",
+                    tasks=gone.tasks,
+                    events=gone.events,
+                    audits=gone.audits,
+                    task_events=gone.task_events,
+                )
         await asyncio.sleep(options.interval / 1_000)

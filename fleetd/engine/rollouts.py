@@ -7,12 +7,13 @@ event, before anybody is sent elsewhere for it. After a restart the windows begi
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleetd.core.fallback import Fallback, Health, Move, Phase, judge
 from fleetd.core.ledger import Ledger
-from fleetd.core.rolling import MoveFallback, ReleaseForced
+from fleetd.core.rolling import MoveFallback, ReleaseForced, falls_back
 from fleetd.core.rollout import Decision, Rollout, Sample
 from fleetd.core.rollout_window import Window
 from fleetd.core.rolloutbook import Scope
@@ -20,17 +21,19 @@ from fleetd.engine.log import Log
 from fleetd.engine.shadow_pairs import Half, ShadowPairs
 
 if TYPE_CHECKING:
-    import asyncio
-    from typing import Any
-
     from fleetd.engine.engine import Engine
 
 ORGS = 1_000
-"""Orgs of one rollout whose outcomes are counted apart, the most recent ones: some 10 MB, and more than a list on a screen shows."""
+"""Orgs of one rollout whose outcomes are counted apart, the most recent ones: some 50 MB when all of them are busy, and more than a list on a screen shows."""
 TIMEOUTS = frozenset({"TIMEOUT", "RUN_TIMEOUT", "DEADLINE_EXCEEDED"})
 """Codes that mean that time was over (G5)."""
+CANCELLED = "CANCELLED"
 AGAIN = 1_000
 """Milliseconds until a step that the store refused is tried again."""
+
+
+Kind = tuple[int, str, str]
+"""What outcomes are counted by: the window and the names of both modes. Those of another kind say nothing."""
 
 
 class Track:
@@ -39,8 +42,9 @@ class Track:
     of the old one. `answered` counts all of `guard` since the epoch began.
     """
 
-    def __init__(self, span: int) -> None:
-        self.span = span
+    def __init__(self, kind: Kind) -> None:
+        span = kind[0]
+        self.kind = kind
         self.old = Window(span)
         self.new = Window(span)
         self.shadow = Window(span)
@@ -91,7 +95,7 @@ class Rollouts:
         self._began: dict[Scope, int] = {}
         self._forced: dict[Scope, int] = {}
         # Scopes with a step under way, and when a step that the store refused is tried again.
-        self._moving: set[Scope] = set()
+        self._moving: dict[Scope, asyncio.Future[Any]] = {}
         self._again: dict[Scope, int] = {}
 
     def begin(self) -> None:
@@ -107,6 +111,8 @@ class Rollouts:
                 self._began[scope] = now - (length - left)
             if state.forced is not None and state.forced.until:
                 self._forced[scope] = now + max(0, state.forced.until - wall)
+        # What came to its end while the daemon was down.
+        self._again = dict.fromkeys(self._began, now)
         self._arm()
 
     # what callers ask
@@ -127,20 +133,29 @@ class Rollouts:
 
     async def report(self, sample: Sample, decision_id: str, size: int, digest: str) -> None:
         """
-        Take what came of a decision. What completes a comparison is durable when this returns.
+        Take what came of a decision. What completes a comparison is durable when this returns, and so is the step of the fallback that follows.
 
         Raises NotFound ROLLOUT_NOT_FOUND.
         """
         rollout = self._book.find_present(sample.rollout)
-        self.note(sample)
         if decision_id and sample.mode in (rollout.old.name, rollout.new.name):
             half = Half(sample.mode, sample.code, sample.latency, size, digest)
             await self.pairs.add(decision_id, half, shadow=sample.shadow)
+        # Afterwards: what the store refused is told again, and counts once.
+        self.note(sample)
+        steps = [
+            self._moving[scope]
+            for scope in ((rollout.name, ""), (rollout.name, sample.org_id))
+            if scope in self._moving
+        ]
+        if steps:
+            # Whoever hears that an outcome was taken, and asks again, shall see what followed from it.
+            await asyncio.wait(steps)
 
     def figures(self, name: str, org_id: str = "") -> RolloutFigures:
         """Return how a rollout fared, or one org of it. Raises NotFound ROLLOUT_NOT_FOUND."""
         rollout = self._book.find_present(name)
-        track = self._known_track((name, org_id)) or Track(rollout.fallback.window)
+        track = self._known_track((name, org_id)) or Track(_kind(rollout))
         now = self._engine.clock.now()
         return RolloutFigures(
             rollout,
@@ -162,9 +177,10 @@ class Rollouts:
     # what is found out
 
     def note(self, sample: Sample) -> None:
-        """Count an outcome, and take the step that follows from it, if one does."""
+        """Count an outcome, and take the step that follows from it, if one does. That somebody wanted it no more says nothing of a mode."""
         rollout = self._book.present.rollout(sample.rollout)
-        if rollout is None:
+        # Who was cancelled says nothing about the mode it worked in.
+        if rollout is None or sample.code == CANCELLED:
             return
         threshold = rollout.fallback.timeout_threshold
         timeout = sample.code in TIMEOUTS or sample.latency > threshold
@@ -212,7 +228,7 @@ class Rollouts:
         states, redefined = self._book.commit()
         clock = self._engine.clock
         for scope, (before, after) in states.items():
-            self._moving.discard(scope)
+            self._moving.pop(scope, None)
             self._follow(scope, before, after, clock.now(), clock.wall())
         if redefined:
             self._redefined()
@@ -222,17 +238,18 @@ class Rollouts:
             self._arm()
 
     def fire(self) -> None:
-        """Time has come for something."""
+        """Time has come for something. What the store refused is not asked of it without a pause."""
         now = self._engine.clock.now()
-        for scope, at in list(self._forced.items()):
-            if at <= now and scope not in self._moving:
-                epoch = self._book.present.state(scope).epoch
-                self._post(scope, ReleaseForced(scope, epoch))
         again = [scope for scope, at in self._again.items() if at <= now]
         for scope in again:
             del self._again[scope]
+        for scope, at in list(self._forced.items()):
+            if at <= now and scope not in self._moving and scope not in self._again:
+                epoch = self._book.present.state(scope).epoch
+                self._post(scope, ReleaseForced(scope, epoch))
         for scope in dict.fromkeys((*self._began, *again)):
-            self._judge(scope)
+            if scope not in self._again:
+                self._judge(scope)
         self.pairs.expire(now)
         self._arm()
 
@@ -240,6 +257,9 @@ class Rollouts:
         track = self._known_track(scope)
         if track is not None:
             track.begin_epoch()
+        if after.phase is Phase.NORMAL and not scope[1]:
+            # Failures of the probe from before a reset are old samples, too.
+            self._health.pop(scope[0], None)
         self._began.pop(scope, None)
         self._forced.pop(scope, None)
         if after.phase is not Phase.NORMAL:
@@ -247,16 +267,21 @@ class Rollouts:
         if after.forced is not None and after.forced.until:
             self._forced[scope] = now + max(0, after.forced.until - wall)
         name, org_id = scope
-        fields = {"rollout": name, "epoch": after.epoch} | ({"org_id": org_id} if org_id else {})
-        if after.forced is not None:
+        fields: dict[str, Any] = {"rollout": name, "epoch": after.epoch} | (
+            {"org_id": org_id} if org_id else {}
+        )
+        was, falls = falls_back(before), falls_back(after)
+        if after.forced is not None and (falls is was or not falls):
             what = "on" if after.forced.on else "off"
             self._log.warning("rollout_forced", **fields, fallback=what, cause=after.forced.reason)
-        elif after.phase is Phase.FALLBACK and before.forced is None:
+        if falls and after.forced is not None and not was:
+            self._log.warning("rollout_fallback_on", **fields, cause=f"forced: {after.forced.reason}")
+        elif falls and after.forced is None and after.phase is Phase.FALLBACK:
             self._log.warning("rollout_fallback_on", **fields, cause=after.reason, dwell_ms=after.dwell)
-        elif after.phase is Phase.TRIAL and before.phase is Phase.FALLBACK:
+        elif falls and after.forced is None:
             self._log.info("rollout_trial", **fields, cause=after.reason)
-        elif after.phase is Phase.NORMAL and (before.phase is not Phase.NORMAL or before.forced is not None):
-            self._log.info("rollout_fallback_off", **fields, cause=before.reason or "what was forced is over")
+        elif was and not falls:
+            self._log.info("rollout_fallback_off", **fields, cause=_left(before))
 
     def _judge(self, scope: Scope) -> None:
         """Take the step that outcomes, the probe or time ask for."""
@@ -271,7 +296,7 @@ class Rollouts:
             return None
         now, state = self._engine.clock.now(), self._book.present.state(scope)
         if org_id and state.phase is Phase.NORMAL and not rollout.fallback.per_org:
-            # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same.
+            # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same (G4a).
             return None
         track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
@@ -296,31 +321,30 @@ class Rollouts:
             return False
         track = self._known_track(scope)
         answered = track.answered if track is not None else 0
-        return answered < rules.min_samples and answered < self._book.on_trial(scope, state.epoch)
+        return answered < rules.min_samples and answered < self._book.trials.sent((scope, state.epoch))
 
     def _post(self, scope: Scope, command: MoveFallback | ReleaseForced) -> None:
         def landed(future: asyncio.Future[Any]) -> None:
-            self._moving.discard(scope)
+            self._moving.pop(scope, None)
             if future.cancelled() or future.exception() is not None:
                 self._again[scope] = self._engine.clock.now() + AGAIN
                 self._arm()
 
-        self._moving.add(scope)
         self._again.pop(scope, None)
-        self._engine.post_internal(command).add_done_callback(landed)
+        self._moving[scope] = self._engine.post_internal(command)
+        self._moving[scope].add_done_callback(landed)
 
     def _track(self, rollout: Rollout, org_id: str) -> Track:
-        """Return where outcomes are counted; a window of another length begins anew."""
-        span = rollout.fallback.window
+        """Return where outcomes are counted."""
         if not org_id:
             track = self._tracks.get(rollout.name)
-            if track is None or track.span != span:
-                track = self._tracks[rollout.name] = Track(span)
+            if track is None:
+                track = self._tracks[rollout.name] = Track(_kind(rollout))
             return track
         known = self._orgs.setdefault(rollout.name, OrderedDict())
         track = known.get(org_id)
-        if track is None or track.span != span:
-            track = known[org_id] = Track(span)
+        if track is None:
+            track = known[org_id] = Track(_kind(rollout))
             if len(known) > ORGS:
                 known.popitem(last=False)
         known.move_to_end(org_id)
@@ -334,11 +358,15 @@ class Rollouts:
         return orgs.get(org_id) if orgs is not None else None
 
     def _redefined(self) -> None:
-        """Forget what was counted for rollouts that nobody defines any more, and look at those whose definition is known only now."""
+        """Forget what was counted for rollouts that nobody defines any more, or in another way, and look at those whose definition is known only now."""
         present = self._book.present
-        names = dict.fromkeys(present.names())
-        self._tracks = {name: track for name, track in self._tracks.items() if name in names}
-        self._orgs = {name: tracks for name, tracks in self._orgs.items() if name in names}
+        names = {name: _kind(rollout) for name, rollout in self._book.effective().items()}
+        self._tracks = {name: track for name, track in self._tracks.items() if names.get(name) == track.kind}
+        self._orgs = {
+            name: tracks
+            for name, tracks in self._orgs.items()
+            if all(names.get(name) == track.kind for track in tracks.values())
+        }
         self._health = {name: health for name, health in self._health.items() if name in names}
         self._began = {scope: at for scope, at in self._began.items() if scope in present.states}
         self._forced = {scope: at for scope, at in self._forced.items() if scope in present.states}
@@ -349,7 +377,7 @@ class Rollouts:
     def _arm(self) -> None:
         """Set the timer to the next moment at which something happens by itself."""
         now = self._engine.clock.now()
-        waiting = self._moving | self._again.keys()
+        waiting = {**self._moving, **self._again}
         times = [at for scope, at in self._forced.items() if scope not in waiting]
         times += self._again.values()
         for scope, began in self._began.items():
@@ -371,6 +399,15 @@ class Rollouts:
             self._engine.sweeper.timers.set(("rollouts", ""), max(now, min(times)))
         else:
             self._engine.sweeper.timers.cancel(("rollouts", ""))
+
+
+def _kind(rollout: Rollout) -> Kind:
+    return rollout.fallback.window, rollout.old.name, rollout.new.name
+
+
+def _left(before: Fallback) -> str:
+    """Return why a rollout had been in fallback."""
+    return f"forced: {before.forced.reason}" if before.forced is not None else before.reason
 
 
 def _length(state: Fallback, rollout: Rollout | None) -> int:

@@ -30,7 +30,7 @@ class Kept:
     """
     One route: every version of its plan, and how far whoever asked for it has come. `instance` is counted in that one's load until it is reported, ""
     afterwards; `tokens` are the probes that are held for it; `gone` once it left the ring: nobody would notice that it vanished. `decision` is that of the
-    mode, `mode_told` once its rollout knows what came of it. Times in monotonic milliseconds; `pinned_until` epoch ms.
+    mode, `mode_told` and `shadow_told` once its rollout knows what came of it. Times in monotonic milliseconds; `pinned_until` epoch ms.
     """
 
     plans: list[RoutePlan]
@@ -51,6 +51,7 @@ class Kept:
     gone: bool = False
     decision: Decision | None = None
     mode_told: bool = False
+    shadow_told: bool = False
 
     @property
     def plan(self) -> RoutePlan:

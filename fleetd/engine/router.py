@@ -17,7 +17,6 @@ from fleetd.core.failover import NO_AVAILABLE_INSTANCE, fault
 from fleetd.core.instance import Instance, provider_of, unknown_instance
 from fleetd.core.outcome import Advice, Course, Failure
 from fleetd.core.outlook import Token
-from fleetd.core.rollout import Decision
 from fleetd.core.route import Requirements, RoutePlan, Step, StepKind
 from fleetd.core.routebook import take_probes
 from fleetd.core.steering import ReportRoute, StrikeRoute, not_eligible, stale
@@ -65,10 +64,9 @@ class Router:
         fallbacks: int | None = None,
         trace: bool = False,
         dry_run: bool = False,
-        decision: Decision | None = None,
     ) -> Routed:
         """
-        Plan a route, count it on its instance, and keep the plan, with the decision of its mode; with `dry_run` only plan.
+        Plan a route, count it on its instance, and keep the plan; with `dry_run` only plan.
 
         Raises InvalidArgument when the wanted model is unknown.
         """
@@ -106,7 +104,6 @@ class Router:
                 plan = self._taken(plan)
             figures.blocked += 1
             kept = Kept([plan], requirements, plan.seed, fallbacks, made)
-        kept.decision = decision
         self._keep(kept)
         return Routed(plan, self._instance(plan.selected))
 

@@ -10,6 +10,7 @@ from fleetd.core.comparison import Comparison, Side
 from fleetd.core.rolling import SaveComparison
 from fleetd.core.rollout import Decision, Rollout
 from fleetd.core.shadowing import GRACE
+from fleetd.errors import FleetError
 
 if TYPE_CHECKING:
     from fleetd.engine.engine import Engine
@@ -58,7 +59,11 @@ class ShadowPairs:
         return True
 
     async def add(self, decision_id: str, half: Half, *, shadow: bool) -> None:
-        """Take one half; when both are there the comparison is stored. A half of an unknown decision, or a repeated one, changes nothing."""
+        """
+        Take one half; when both are there the comparison is stored. A half of an unknown decision, or a repeated one, changes nothing.
+
+        Raises what the engine raises when it cannot be stored: then this half was not taken.
+        """
         pair = self._pairs.get(decision_id)
         if pair is None or (pair.shadow if shadow else pair.primary) is not None:
             return
@@ -71,19 +76,24 @@ class ShadowPairs:
             return
         del self._pairs[decision_id]
         decision, now = pair.decision, self._engine.clock.wall()
-        await self._engine.execute(
-            SaveComparison(
-                Comparison(
-                    decision_id,
-                    decision.rollout,
-                    decision.org_id,
-                    _side(decision_id, pair.primary),
-                    _side(decision_id, pair.shadow),
-                    pair.created_at,
-                    now,
-                )
-            )
+        comparison = Comparison(
+            decision_id,
+            decision.rollout,
+            decision.org_id,
+            _side(decision_id, pair.primary),
+            _side(decision_id, pair.shadow),
+            pair.created_at,
+            now,
         )
+        try:
+            await self._engine.execute(SaveComparison(comparison))
+        except FleetError:
+            if shadow:
+                pair.shadow = None
+            else:
+                pair.primary = None
+            self._pairs[decision_id] = pair
+            raise
 
     def expire(self, now: int) -> None:
         """Give back the places of shadows that nobody has reported, and forget halves that stayed alone."""
@@ -93,6 +103,10 @@ class ShadowPairs:
     def next_expiry(self) -> int | None:
         """Return when the next one is forgotten, monotonic ms."""
         return min((pair.expires for pair in self._pairs.values()), default=None)
+
+    def held(self, rollout: str) -> int:
+        """Return how many places of a rollout are held here."""
+        return sum(pair.holds and pair.decision.rollout == rollout for pair in self._pairs.values())
 
     def _leave(self, pair: _Pair) -> None:
         if pair.holds:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from fleetd.core.ledger import AgentChanged, Changes, Keys, LeaseEnded, Ledger, RuleChanged, SessionEnded
+from fleetd.core.effect import AgentChanged, LeaseEnded, RuleChanged, SessionEnded
+from fleetd.core.ledger import Changes, Keys, Ledger
 from fleetd.core.submission import Submit
 from fleetd.core.task import Status
-from fleetd.core.words import Say
+from fleetd.core.words import Say, Word
 from fleetd.engine.dispatch import Claimed, dispatch
 from fleetd.engine.figures import MINUTE
 from fleetd.errors import FleetError
@@ -161,5 +162,10 @@ def size_of(command: Command) -> int:
     if isinstance(command, Submit):
         return sum(len(item.input.data) for item in command.items if item.input is not None)
     if isinstance(command, Say):
-        return sum(len(word.data) + (len(word.output.data) if word.output else 0) for word in command.words)
+        return sum(_word_size(word) for word in command.words)
     return 0
+
+
+def _word_size(word: Word) -> int:
+    size = len(word.data) + (len(word.output.data) if word.output else 0)
+    return size + sum(len(told.body) for told in word.events) if word.events else size

@@ -16,6 +16,7 @@ from fleet.v1 import dispatcher_pb2
 from fleetd.api.errors import Code
 from fleetd.api.limits import Limits
 from fleetd.api.methods_events import EventMethods
+from fleetd.api.methods_task_events import TaskEventMethods
 from fleetd.api.table import DISPATCHER, SERVICES, Method
 from fleetd.engine.engine import Engine
 from fleetd.listening import BindError, clear, keep_private, unix_path
@@ -25,6 +26,7 @@ from fleetd.rpc.health import HealthService
 from fleetd.rpc.status import grpc_status
 from fleetd.rpc.unary import Calls, Context, unary_handler
 from fleetd.rpc.watch import Watch
+from fleetd.rpc.watch_task import TaskWatch
 
 LAST_MOMENT = 5.0
 """Seconds that handlers get to end after the server has cancelled them."""
@@ -83,6 +85,7 @@ class RpcServer:
         self._calls = Calls(engine, log)
         self._stopping = asyncio.Event()
         self._watch = Watch(engine, EventMethods(engine, options.limits), self._stopping)
+        self._task_watch = TaskWatch(engine, TaskEventMethods(engine, options.limits))
         self._server: Any = None
 
     async def start(self) -> str:
@@ -108,6 +111,7 @@ class RpcServer:
         """Refuse new calls, give those under way `grace` ms, and return when the last handler is done. Safe to call twice."""
         self._health.stop()
         self._stopping.set()
+        self._engine.task_feed.close()
         server, self._server = self._server, None
         if server is not None:
             await server.stop(grace / 1_000)
@@ -127,6 +131,8 @@ class RpcServer:
                 handler = grpc.stream_stream_rpc_method_handler(self._claim)
             elif method.full_name == f"/{DISPATCHER}/WatchEvents":
                 handler = grpc.unary_stream_rpc_method_handler(self._watch_events)
+            elif method.full_name == f"/{DISPATCHER}/WatchTask":
+                handler = grpc.unary_stream_rpc_method_handler(self._watch_task)
             else:
                 handler = unary_handler(self._calls, method, self._options.message)
             handlers.setdefault(method.service, {})[method.name] = handler
@@ -148,6 +154,15 @@ class RpcServer:
             async with contextlib.aclosing(self._watch.events(request)) as messages:
                 async for message in messages:
                     await context.write(message.SerializeToString())
+
+    async def _watch_task(self, data: bytes, context: Context) -> None:
+        method = self._methods[f"/{DISPATCHER}/WatchTask"]
+        async with _surrounded(self._calls, context, f"{DISPATCHER}/WatchTask", context.peer()):
+            method.admit(self._engine.state)
+            request: dispatcher_pb2.WatchTaskRequest = method.read(data)
+            async with contextlib.aclosing(self._task_watch.messages(request)) as messages:
+                async for message in messages:
+                    await context.write(message)
 
 
 def _reflection_handler() -> Any:

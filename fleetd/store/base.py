@@ -25,6 +25,7 @@ from fleetd.core.rollout import Rollout
 from fleetd.core.rolloutbook import Salt, Scope
 from fleetd.core.route import RoutePlan, TaskRoute
 from fleetd.core.task import Checkpoint, Payload, Run, Spec, Status, Task, TaskFilter
+from fleetd.core.task_event import TaskEventPage
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class Intern(NamedTuple):
 
 
 class Write(NamedTuple):
-    """Write changes; gives every event its `seq` (in place). Result: None."""
+    """Write changes; gives every event its `seq`, every task event its `position` (in place). Result: None."""
 
     changes: Changes
 
@@ -130,7 +131,7 @@ class Snapshot:
     Everything the engine keeps in memory, as it stands after a start. `minutes` maps epoch minutes to figures, `delayed` orgs to the number of
     their PENDING tasks that hold no place in a lane. `counts` of terminal statuses are of all that ever came there (less what was replayed or
     discarded): retention takes nothing back. `blocked` maps each group of BLOCKED tasks to the route of one; `delayed` counts those tasks, too. `shadows`
-    counts the shadows that hold a place, by rollout.
+    counts the shadows that hold a place, by rollout; `last_task_event` is the highest position given.
     """
 
     daemon_id: str
@@ -153,6 +154,7 @@ class Snapshot:
     rollout_states: Mapping[Scope, Fallback] = field(default_factory=dict)
     rollout_salts: Mapping[str, Salt] = field(default_factory=dict)
     shadows: Mapping[str, int] = field(default_factory=dict)
+    last_task_event: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +194,8 @@ class EventPage:
 @dataclass(frozen=True, slots=True)
 class Retention:
     """
-    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events (and with them deliveries and comparisons), lines of
-    the audit log.
+    Epoch ms before which rows leave: terminal tasks with runs and blobs, dead letters and discarded ones, events and task events (and with them deliveries
+    and comparisons), lines of the audit log.
     0 = keep for ever.
     """
 
@@ -212,6 +214,7 @@ class Trimmed:
     audits: int = 0
     more: bool = False
     deliveries: int = 0
+    task_events: int = 0
     comparisons: int = 0
 
 
@@ -274,6 +277,13 @@ class Store(Protocol):
         """Return the seq of the oldest event kept; of the next one to come when there is none."""
         ...
 
+    async def list_task_events(self, task_id: str, first: int, limit: int, most: int) -> TaskEventPage | None:
+        """
+        Return up to `limit` events of a task with seq >= first, or, without a task id, of all tasks with position >= first, together of at most `most` bytes
+        unless one has more; None when there is no such task.
+        """
+        ...
+
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
         """Return edges (task id, edge) that start or end at the task, oldest first."""
         ...
@@ -302,10 +312,11 @@ class Store(Protocol):
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
         """
-        Delete up to `limit` each of tasks, events, deliveries and lines of the audit log whose time has passed, in one short transaction of its own.
+        Delete up to `limit` each of tasks, events, task events, deliveries and lines of the audit log whose time has passed, in one short transaction of
+        its own.
 
-        Events and lines go oldest first and without gaps: the first one that must stay keeps all after it. A line's number is not given again:
-        the newest line may stay for that. Raises StoreFull, CommitUnclear (trim again).
+        Events, task events and lines go oldest first and without gaps: the first one that must stay keeps all after it. A line's number is not given again:
+        the newest line may stay for that. A task leaves when its own task events, however young, are gone: up to `limit` more go for that. Raises StoreFull, CommitUnclear (trim again).
         """
         ...
 

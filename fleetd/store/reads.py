@@ -14,7 +14,8 @@ from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge, Minute
 from fleetd.core.route import RoutePlan
 from fleetd.core.task import LIVE, Run, Status, TaskFilter
-from fleetd.store import host_rows, load, rollout_rows, route_rows, rows
+from fleetd.core.task_event import TaskEventPage
+from fleetd.store import host_rows, load, rollout_rows, route_rows, rows, task_events
 from fleetd.store.base import EventPage, LaneRow, Snapshot, StoreBroken, TaskPage, TaskRow
 from fleetd.store.json_text import encode
 from fleetd.store.rows import columns, marks
@@ -92,7 +93,7 @@ def last_batch(connection: sqlite3.Connection) -> int:
 def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
     with _one_state(connection):
         daemon = connection.execute(
-            "SELECT daemon_id, generation, last_batch, event_seq FROM daemons"
+            "SELECT daemon_id, generation, last_batch, event_seq, task_event_position FROM daemons"
         ).fetchone()
         figures = columns(rows.MINUTE_COLUMNS)
         minutes = connection.execute(
@@ -120,6 +121,7 @@ def snapshot(connection: sqlite3.Connection, minutes_since: int) -> Snapshot:
             generation=daemon[1],
             last_batch=daemon[2],
             last_event_seq=daemon[3],
+            last_task_event=daemon[4],
             agents=[rows.agent_of(row) for row in agents],
             lanes=[
                 LaneRow(lane_id, rows.lane_key_of(key), count, head_seq, head_at)
@@ -333,6 +335,15 @@ def list_events(
     if len(found) > limit:
         return EventPage(events, events[-1].seq, end=False)
     return EventPage(events, cut[0] - 1, end=False) if cut else EventPage(events, end.position, end=True)
+
+
+def list_task_events(
+    connection: sqlite3.Connection, task_id: str, first: int, limit: int, most: int
+) -> TaskEventPage | None:
+    with _one_state(connection):
+        if task_id:
+            return task_events.page_of_task(connection, task_id, first, limit, most)
+        return task_events.page_of_all(connection, first, limit, most)
 
 
 EVENT_CUT = "SELECT seq FROM events NOT INDEXED WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?"

@@ -41,9 +41,20 @@ FORGET_AUDITS = "DELETE FROM audits WHERE id <= ?"
 
 OLDEST_COMPARISONS = (
     "SELECT number, created_at FROM comparisons NOT INDEXED WHERE number < (SELECT max(number) FROM comparisons)"
-    " ORDER BY number LIMIT ?"
+    " AND open = 0 ORDER BY number LIMIT ?"
 )
 FORGET_COMPARISONS = "DELETE FROM comparisons WHERE number <= ? AND open = 0"
+OLDEST_TASK_EVENTS = "SELECT position, time FROM task_events NOT INDEXED ORDER BY position LIMIT ?"
+FORGET_TASK_EVENTS = "DELETE FROM task_events WHERE position <= ?"
+# A run may have told a million of them: they go before their task, a batch at a time.
+FORGET_TOLD = (
+    "DELETE FROM task_events WHERE position IN (SELECT position FROM task_events INDEXED BY task_events_by_task"
+    f" WHERE task_ref {_LISTED} ORDER BY task_ref, seq LIMIT ?)"
+)
+STILL_TOLD = (
+    "SELECT value FROM json_each(?) WHERE EXISTS"
+    " (SELECT 1 FROM task_events INDEXED BY task_events_by_task WHERE task_ref = value)"
+)
 
 FORGET_DELIVERIES = (
     "DELETE FROM deliveries WHERE (source, id) IN"
@@ -52,23 +63,38 @@ FORGET_DELIVERIES = (
 
 
 def trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> Trimmed:
-    """Delete up to `limit` each of tasks, events, deliveries and lines of the audit log whose time has passed, as one transaction. Raises as `commit` does."""
+    """Delete up to `limit` each of what has been kept long enough, as one transaction. Raises as `commit` does."""
     return commit(connection, lambda: _trim(connection, retention, limit))
 
 
 def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> Trimmed:
-    gone = connection.execute(OVER, (retention.tasks_before, limit)).fetchall()
-    gone += connection.execute(DEAD, (retention.dead_before, limit - len(gone))).fetchall()
+    task_events = _trim_log(
+        connection, OLDEST_TASK_EVENTS, FORGET_TASK_EVENTS, retention.events_before, limit
+    )
+    over = connection.execute(OVER, (retention.tasks_before, limit)).fetchall()
+    over += connection.execute(DEAD, (retention.dead_before, limit - len(over))).fetchall()
+    gone, told = _untold(connection, [seq for (seq,) in over], limit)
     if gone:
-        seqs = encode([seq for (seq,) in gone])
         for statement in FORGET_TASKS:
-            connection.execute(statement, (seqs,))
+            connection.execute(statement, (encode(gone),))
     events = _trim_log(connection, OLDEST_EVENTS, FORGET_EVENTS, retention.events_before, limit)
     audits = _trim_log(connection, OLDEST_AUDITS, FORGET_AUDITS, retention.audits_before, limit)
     deliveries = connection.execute(FORGET_DELIVERIES, (retention.events_before, limit)).rowcount
     compared = _trim_log(connection, OLDEST_COMPARISONS, FORGET_COMPARISONS, retention.events_before, limit)
-    more = limit in (len(gone), events, audits, deliveries, compared)
-    return Trimmed(len(gone), events, audits, more, deliveries, compared)
+    more = limit in (len(over), events, audits, deliveries, task_events, told, compared)
+    return Trimmed(len(gone), events, audits, more, deliveries, task_events + told, compared)
+
+
+def _untold(connection: sqlite3.Connection, seqs: list[int], limit: int) -> tuple[list[int], int]:
+    """Delete up to `limit` task events of tasks that are to leave; return the tasks that have none left, and how many events went."""
+    if not seqs:
+        return [], 0
+    listed = encode(seqs)
+    count = connection.execute(FORGET_TOLD, (listed, limit)).rowcount
+    if count < limit:
+        return seqs, count
+    told = {seq for (seq,) in connection.execute(STILL_TOLD, (listed,))}
+    return [seq for seq in seqs if seq not in told], count
 
 
 def _trim_log(connection: sqlite3.Connection, oldest: str, forget: str, before: int, limit: int) -> int:

@@ -57,7 +57,8 @@ TASK_CHANGING = (
     "status", "priority", "lane", "place", "queued", "mode", "mode_source", "lease_epoch", "agent_id", "session_epoch", "accepted",
     "order", "order_at", "ending", "attempt", "max_attempts", "losses", "replays", "dead_reason", "progress", "progress_message", "progress_at", "version",
     "events", "updated_at", "queued_at", "run_at", "assigned_at", "started_at", "finished_at", "cancel_requested_at", "deadline",
-    "start_by", "timeout", "due", "error_code", "error_message", "reserved_agent", "route", "blocked",
+    "start_by", "timeout", "due", "error_code", "error_message", "reserved_agent", "route", "blocked", "task_event_base",
+    "task_event_seq",
 )  # fmt: skip
 """Columns an update sets, in the order of `task_changes`."""
 
@@ -145,11 +146,13 @@ def task_changes(task: Task) -> tuple[Any, ...]:
         task.reserved_agent,
         None if task.route is None else route_text(task.route),
         task.blocked,
+        task.task_event_base,
+        task.task_event_seq,
     )
 
 
 def task_of(row: Row) -> Task:
-    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 52 keyword arguments cost three times as much."""
+    """Return the task of a row that begins with TASK_COLUMNS. Sets the slots directly: 54 keyword arguments cost three times as much."""
     task = object.__new__(Task)
     (
         task.seq,
@@ -204,7 +207,9 @@ def task_of(row: Row) -> Task:
         task.reserved_agent,
         route,
         task.blocked,
-    ) = row[:52]
+        task.task_event_base,
+        task.task_event_seq,
+    ) = row[:54]
     task.exclusive = exclusive == 1
     task.retry = None if retry is None else RetryPolicy(*decode(retry))
     task.status = _STATUS[status]
@@ -218,6 +223,14 @@ def task_of(row: Row) -> Task:
     task.route = None if route is None else route_of(route)
     task.rollout = None if rollout is None else task_rollout_of(rollout)
     return task
+
+
+_EVENT_COUNT = TASK_COLUMNS.index("task_event_seq")
+
+
+def with_event_seq(row: Row, seq: int) -> Row:
+    """Return the row of a task (TASK_COLUMNS) with another `task_event_seq`."""
+    return (*row[:_EVENT_COUNT], seq, *row[_EVENT_COUNT + 1 :])
 
 
 def _retry_text(retry: RetryPolicy) -> str:

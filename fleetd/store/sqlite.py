@@ -14,6 +14,7 @@ from fleetd.core.event import EventFilter
 from fleetd.core.ledger import Due, Edge
 from fleetd.core.route import RoutePlan
 from fleetd.core.task import Run, TaskFilter
+from fleetd.core.task_event import TaskEventPage
 from fleetd.store import comparisons, migrations, reads
 from fleetd.store.base import (
     ComparisonPage,
@@ -139,6 +140,12 @@ class SqliteStore:
         """Return the seq of the oldest event kept; of the next one to come when there is none."""
         return await self._read(reads.oldest_event)
 
+    async def list_task_events(self, task_id: str, first: int, limit: int, most: int) -> TaskEventPage | None:
+        """Return events of a task from a seq on, or of all from a position on, page by page; None when there is no such task."""
+        return await self._read(
+            partial(reads.list_task_events, task_id=task_id, first=first, limit=limit, most=most)
+        )
+
     async def lineage(self, task_id: str) -> list[tuple[str, Edge]]:
         """Return edges (task id, edge) that start or end at the task, oldest first."""
         return await self._read(partial(reads.lineage, task_id=task_id))
@@ -173,7 +180,7 @@ class SqliteStore:
         return await self._read(question)
 
     async def trim(self, retention: Retention, limit: int) -> Trimmed:
-        """Delete up to `limit` tasks, events and lines of the audit log whose time has passed. Raises StoreFull, CommitUnclear."""
+        """Delete up to `limit` each of what has been kept long enough. Raises StoreFull, CommitUnclear."""
         return await self._opened().run(partial(trim, retention=retention, limit=limit))
 
     async def status(self) -> StoreStatus:

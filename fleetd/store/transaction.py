@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from fleetd.core.lanes import LaneKey
 from fleetd.core.ledger import Changes, Due, Minute
 from fleetd.core.task import Task
-from fleetd.store import host_rows, load, rollout_rows, route_rows, rows
+from fleetd.store import host_rows, load, rollout_rows, route_rows, rows, task_events
 from fleetd.store.base import (
     PLANS_KEPT,
     CommitUnclear,
@@ -102,8 +102,10 @@ ADD_MINUTE = (
     f"{_insert('minutes', ('minute', *rows.MINUTE_COLUMNS))} ON CONFLICT (minute) DO UPDATE SET {_ADDED}"
 )
 ADD_TOTALS = f"UPDATE totals SET {_SUMS}"
-GET_SEQS = "SELECT task_seq, event_seq FROM daemons"
-SET_SEQS = "UPDATE daemons SET task_seq = ?, event_seq = ?"
+GET_SEQS = "SELECT task_seq, event_seq, task_event_position FROM daemons"
+SET_SEQS = "UPDATE daemons SET task_seq = ?, event_seq = ?, task_event_position = ?"
+INSERT_TASK_EVENT = _insert("task_events", task_events.COLUMNS)
+COUNT_TASK_EVENTS = "UPDATE tasks SET task_event_seq = ? WHERE seq = ?"
 
 
 LiveRows = dict[str, rows.Row]
@@ -181,7 +183,7 @@ class _Transaction:
         self._connection = connection
         self._live = live
         self._kept = connection.execute(GET_SEQS).fetchone()
-        self._task_seq, self._event_seq = self._kept
+        self._task_seq, self._event_seq, self._position = self._kept
 
     def carry_out(self, operation: Operation) -> object:
         match operation:
@@ -204,8 +206,9 @@ class _Transaction:
 
     def keep_seqs(self) -> None:
         """Write the seqs handed out, when there were any."""
-        if (self._task_seq, self._event_seq) != self._kept:
-            self._connection.execute(SET_SEQS, (self._task_seq, self._event_seq))
+        given = (self._task_seq, self._event_seq, self._position)
+        if given != self._kept:
+            self._connection.execute(SET_SEQS, given)
 
     def _many(self, statement: str, values: Sequence[tuple[Any, ...]]) -> None:
         if values:
@@ -252,6 +255,23 @@ class _Transaction:
             event.seq = seq
         self._event_seq += len(changes.events)
         self._insert(INSERT_EVENT, [rows.event_values(event) for event in changes.events])
+        if changes.task_events:
+            self._write_task_events(changes)
+
+    def _write_task_events(self, changes: Changes) -> None:
+        """Append what runs told; a task that changed in nothing else gets its new count alone, an update of one column that no index holds."""
+        for position, event in enumerate(changes.task_events, self._position + 1):
+            event.position = position
+        self._position += len(changes.task_events)
+        self._insert(INSERT_TASK_EVENT, [task_events.values_of(event) for event in changes.task_events])
+        newest = {event.task_id: event for event in changes.task_events}
+        written = changes.tasks.keys() | {item.task.seq for item in changes.new_tasks}
+        counts = [event for event in newest.values() if event.task_ref not in written]
+        self._many(COUNT_TASK_EVENTS, [(event.seq, event.task_ref) for event in counts])
+        for event in counts:
+            row = self._live.get(event.task_id)
+            if row is not None:
+                self._live[event.task_id] = rows.with_event_seq(row, event.seq)
 
     def _write_router(self, changes: Changes) -> None:
         many = self._many

@@ -46,6 +46,7 @@ class Aliases:
             ("POST", "/api/v1/tasks", self._submit),
             ("POST", "/api/v1/tasks/dequeue", self._dequeue),
             ("POST", "/api/v1/tasks/{task_id}/assign", self._simple("AssignTask")),
+            ("GET", "/api/v1/tasks/{task_id}/events", self._task_events),
             ("POST", "/tasks/dispatch", self._submit),
             ("POST", "/tasks/cancel", self._simple("CancelTask")),
             ("GET", "/tasks/queue/status", self._simple("GetQueueStatus")),
@@ -101,6 +102,15 @@ class Aliases:
         if ack["result"] == "REJECTED":
             raise InvalidArgument([("request", ack["message"])], ack["reason"] or "FIELD_INVALID")
         return json_response({"task_id": ack["task_id"], "result": ack["result"]})
+
+    async def _task_events(self, request: Request, call: Call) -> Response:
+        """What a run tells, as JSON events."""
+        fields = await self._fields(request, "ListTaskEvents") | {"envelopes": True}
+        page: Any = await self._ask(request, call, "ListTaskEvents", fields)
+        # The events are JSON texts already.
+        events, end = ",".join(page.envelopes), encoded(page.end).decode()
+        body = f'{{"events":[{events}],"next_from_seq":{page.next_from_seq},"end":{end}}}'
+        return Response(body, media_type=JSON)
 
     async def _register(self, request: Request, call: Call) -> Response:
         fields = renamed(await self._fields(request, "RegisterAgent"), AGENT_NAMES)

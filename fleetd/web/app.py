@@ -15,13 +15,19 @@ from fleetd.web.errors import Refused
 from fleetd.web.issues import IssueOptions, Issues
 from fleetd.web.port import Port
 from fleetd.web.probes import Probes
+from fleetd.web.runtime import Runtime
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 """Every path answers all of them itself, so that a wrong one is told in the same form as any other error."""
 
 
-def application(port: Port, largest: int, issues: IssueOptions | None = None) -> Starlette:
-    """Return the application; `largest` bytes of an answer of a method; without `issues` there are no webhooks."""
+def application(
+    port: Port, largest: int, issues: IssueOptions | None = None, chat: str = "chat"
+) -> Starlette:
+    """
+    Return the application; `largest` bytes of an answer of a method; without `issues` there are no webhooks; `chat` names the rollout of the
+    predecessor's runtime paths.
+    """
     connect, probes = Connect(port, largest), Probes(port.boundary.engine)
 
     async def unknown(request: Request) -> Response:
@@ -38,6 +44,7 @@ def application(port: Port, largest: int, issues: IssueOptions | None = None) ->
             Route("/readyz", probes.ready, methods=["GET"]),
             Route("/webhooks/{source:str}", Issues(port, issues).serve, methods=METHODS),
             *Aliases(port).routes(),
+            *Runtime(port, chat).routes(),
             Route("/{service:str}/{method:str}", connect.serve, methods=METHODS),
             Route("/{path:path}", unknown, methods=METHODS),
         ]

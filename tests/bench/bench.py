@@ -23,6 +23,7 @@ from time import monotonic
 
 import claims
 import e2e
+import events
 import idle
 import latency
 import restart
@@ -52,6 +53,7 @@ MEASUREMENTS: Sequence[tuple[Sequence[str], Callable[[Sample], Awaitable[list[Fi
     (("route_decision_us_p50_1000_busy",), routing.busy),
     (("breaker_ops_us",), routing.breaker),
     (("route_vs_litellm",), versus.measure),
+    (("events_per_s",), events.measure),
     (("route_unary_vs_echo", "route_batch_per_s", "client_route_per_s"), route_calls.measure),
 )
 KEYS = [key for keys, _ in MEASUREMENTS for key in keys]

@@ -10,6 +10,7 @@ import pytest
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.event import EventFilter, EventType
 from fleetd.core.ledger import Changes, Due, DueKind, Edge, Keys, Minute
+from fleetd.core.rollout import Cause, TaskRollout
 from fleetd.core.route import LatencyClass, Requirements, TaskRoute, Try
 from fleetd.core.task import (
     Artifact,
@@ -135,6 +136,9 @@ def a_full_task(seq: int) -> Task:
         body_hash=b"\x00\xff",
         route=copy(FULL_ROUTE),
         blocked=-(2**63),
+        task_event_base=3,
+        task_event_seq=5,
+        rollout=TaskRollout("chat", "new", Cause.PERCENT, 7, trial=True, shadow=True, other="task-0"),
     )
 
 
@@ -218,9 +222,12 @@ async def test_an_update_writes_every_field_but_those_that_name_the_task(store):
         "key",
         b"\x00\xff",
     )
+    first.rollout = a_full_task(1).rollout
     await add(store, first)
     full = a_full_task(1)
     full.id = first.id
+    # Decided once, when it was submitted.
+    full.rollout = first.rollout
 
     await change(store, full)
 

@@ -21,8 +21,8 @@ from stage import Stage
 
 from fleetd_client import FleetClient, FleetError
 
-# Everything takes about a quarter of a minute; a demo that hangs is a failed one.
-PATIENCE_SECONDS = 60.0
+# Everything takes about half a minute; a demo that hangs is a failed one.
+PATIENCE_SECONDS = 90.0
 
 
 async def play(scene: Scene) -> None:

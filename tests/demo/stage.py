@@ -44,12 +44,16 @@ OTHERS = {name: (sys.executable, str(PROGRAMS / f"{name}.py")) for name in ("cle
 
 
 class Stage:
-    """`address` is where the daemon serves, `web` the URL of its side port, `scratch` a directory for everything, removed at the end."""
+    """
+    `address` is where the daemon serves, `web` the URL of its side port, `scratch` a directory for everything, removed at the end; while the file `broken`
+    exists the new mode of the rollout fails.
+    """
 
     def __init__(self) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="fleetd-demo-"))
         self.address = ""
         self.web = ""
+        self.broken = self.scratch / "broken"
         self._sshd: Sshd | None = None
         self.problems: list[str] = []
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -89,6 +93,11 @@ class Stage:
             name,
             str(BIN / "fleet-agent"), "exec", f"--id={name}", f"--server={self.address}", "--concurrency=2", "--grace=2s", *flags, "--", *program,
         )  # fmt: skip
+
+    async def start_chatter(self, mode: str) -> None:
+        """Start the agent that answers in a mode."""
+        program = (sys.executable, str(PROGRAMS / "chatter.py"))
+        await self._start(mode, *program, self.address, mode, str(self.broken))
 
     async def kill_agent(self, name: str) -> None:
         """As the kernel would when the memory is full: no goodbye."""

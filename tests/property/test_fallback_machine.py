@@ -184,7 +184,7 @@ class World:
         if self.state.phase is Phase.FALLBACK:
             return Step.BEGIN_TRIAL if elapsed >= self.state.dwell and not unwell else None
         if self.state.phase is Phase.NORMAL:
-            alike = bad(old, 1) | (bad(old, 2) & behind(old, new)) if old.total >= 10 else set()
+            alike = behind(old, new) if old.total >= 10 else set()
             own = bad(new, 1) - alike if new.total >= 10 else set()
             return Step.TRIP if own or unwell else None
         if unwell:
@@ -220,13 +220,13 @@ def bad(sums: Sums, part: int) -> set[str]:
 
 
 def behind(old: Sums, new: Sums) -> set[str]:
-    """Return what of the old mode is at least half as bad as that of the new one."""
+    """Return what of the old mode is at least 70 % as bad as that of the new one."""
     pairs = {
         "errors": (old.errors, new.errors),
         "timeouts": (old.timeouts, new.timeouts),
         "latency": (old.latency, new.latency),
     }
-    return {name for name, (one, other) in pairs.items() if 2 * one * new.total >= other * old.total}
+    return {name for name, (one, other) in pairs.items() if 10 * one * new.total >= 7 * other * old.total}
 
 
 outcomes = st.sampled_from(OUTCOMES)

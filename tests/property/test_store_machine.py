@@ -1,4 +1,4 @@
-"""The stores against a small model: whatever is written, in whatever order, both know the same (spec T2, T5, T8, D3, D10, D12, R6)."""
+"""The stores against a small model: whatever is written, in whatever order, both know the same (spec T2, T5, T8, D3, D10, D12, R6, G6)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from fleetd.core.event import Event, EventFilter, EventType
 from fleetd.core.ledger import Changes, Due, DueKind, Keys
 from fleetd.core.route import Requirements, TaskRoute
 from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Ending, Run, Spec, Status, Task, TaskFilter
+from fleetd.core.task_event import TaskEvent
 from fleetd.store.base import Heads, Intern, LaneRow, Load, Parts, Retention, Store, Trimmed, Write
 from fleetd.store.sqlite import SqliteStore
 from tests.contract.place import LANE, a_new, run, seqs
@@ -57,6 +58,8 @@ class Model:
     specs: dict[int, Spec] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    told: list[TaskEvent] = field(default_factory=list)
+    position: int = 0
     due: dict[tuple[int, int], int] = field(default_factory=dict)
     number: int = 0
     event_seq: int = 0
@@ -74,6 +77,11 @@ class Model:
             self.event_seq += 1
             event.seq = self.event_seq
         self.events += changes.events
+        for event in changes.task_events:
+            self.position += 1
+            event.position = self.position
+            self.tasks[event.task_ref].task_event_seq = event.seq
+        self.told += changes.task_events
 
     @property
     def sound(self) -> bool:
@@ -103,8 +111,16 @@ class Model:
             found = [t for t in self.tasks.values() if t.status in statuses and t.finished_at < before]
             return sorted(found, key=lambda task: (task.finished_at, task.seq))
 
+        spoken = 0
+        while spoken < min(limit, len(self.told)) and self.told[spoken].time < retention.events_before:
+            spoken += 1
+        self.told = self.told[spoken:]
         over, dead = old(OVER, retention.tasks_before), old(DEAD, retention.dead_before)
-        gone = {task.seq for task in (over + dead)[:limit]}
+        ended = {task.seq for task in (over + dead)[:limit]}
+        # Their events go first, so many at a time; a task that has some left stays until then.
+        last = sorted((e.task_ref, e.seq) for e in self.told if e.task_ref in ended)[:limit]
+        self.told = [event for event in self.told if (event.task_ref, event.seq) not in last]
+        gone = ended - {event.task_ref for event in self.told}
         self.tasks = {seq: task for seq, task in self.tasks.items() if seq not in gone}
         self.specs = {seq: spec for seq, spec in self.specs.items() if seq not in gone}
         self.runs = [one for one in self.runs if one.task_seq not in gone]
@@ -113,7 +129,8 @@ class Model:
         while left < min(limit, len(self.events)) and self.events[left].time < retention.events_before:
             left += 1
         self.events = self.events[left:]
-        return Trimmed(len(gone), left, more=limit in (len(gone), left))
+        more = limit in (len(ended), left, spoken, len(last))
+        return Trimmed(len(gone), left, more=more, task_events=spoken + len(last))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -172,6 +189,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.add(chance, changes, number)
         for seq in chance.sample(sorted(before.tasks), min(few, len(before.tasks))):
             number = self.change(chance, changes, before.tasks[seq], number)
+        self.say(chance, changes, before)
         after = copy.deepcopy(before)
         after.write(copy.deepcopy(changes))
         keys = self.some_keys(chance, after)
@@ -277,6 +295,22 @@ class StoreMachine(RuleBasedStateMachine):
             Event(kind, self.now, task.seq, task.id, agent_id=task.agent_id, payload={"v": task.version})
         )
 
+    def say(self, chance: Random, changes: Changes, before: Model) -> None:
+        """Let some tasks tell something: new ones, changed ones, and such as change in nothing else (G6)."""
+        present = before.tasks | {new.task.seq: new.task for new in changes.new_tasks} | changes.tasks
+        rows = {seq: copy.copy(task) for seq, task in present.items()}
+        for _ in range(chance.choice([0, 0, 1, 3, 40])):
+            task = rows[chance.choice(sorted(rows))]
+            task.task_event_seq += 1
+            changes.task_events.append(
+                TaskEvent(
+                    task.seq, task.id, task.task_event_seq, task.lease_epoch, self.now, b"e" * (task.seq % 3)
+                )
+            )
+        for known in (changes.tasks, {new.task.seq: new.task for new in changes.new_tasks}):
+            for seq, task in known.items():
+                task.task_event_seq = rows[seq].task_event_seq
+
     def some_keys(self, chance: Random, after: Model) -> Keys:
         some = chance.choices([*sorted(after.tasks), 999], k=chance.randint(0, 4))
         return Keys(
@@ -310,6 +344,29 @@ class StoreMachine(RuleBasedStateMachine):
     def trim(self, tasks: int, dead: int, events: int, limit: int) -> None:
         retention = Retention(self.now - tasks, self.now - dead, self.now - events)
         assert self.ask(lambda store: store.trim(retention, limit)) == self.model.trim(retention, limit)
+
+    @rule(seed=SEEDS, limit=st.integers(1, 5))
+    def listen(self, seed: int, limit: int) -> None:
+        """Pages of what one task told, and of all."""
+        chance, model = Random(seed), self.model
+        seq, first = chance.choice([*sorted(model.tasks), 999]), chance.randint(0, 5)
+        page = self.ask(lambda store: store.list_task_events(f"task-{seq}", first, limit, 1 << 20))
+        mine = sorted((e for e in model.told if e.task_ref == seq), key=lambda event: event.seq)
+        if seq not in model.tasks:
+            assert page is None
+            assert not mine
+        else:
+            count = model.tasks[seq].task_event_seq
+            wanted = [event for event in mine if event.seq >= first]
+            assert (page.events, page.end) == (wanted[:limit], len(wanted) <= limit)
+            assert (page.last, page.oldest) == (count, mine[0].seq if mine else count + 1)
+            assert [event.seq for event in mine] == list(range(page.oldest, count + 1))
+        place = chance.randint(0, model.position + 1)
+        everything = self.ask(lambda store: store.list_task_events("", place, limit, 1 << 20))
+        wanted = [event for event in model.told if event.position >= place]
+        assert (everything.events, everything.end) == (wanted[:limit], len(wanted) <= limit)
+        oldest = model.told[0].position if model.told else model.position + 1
+        assert (everything.oldest, everything.last) == (oldest, model.position)
 
     @rule()
     def reopen(self) -> None:

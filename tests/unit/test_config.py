@@ -256,7 +256,7 @@ def test_a_size_reads_back_from_its_text(number):
 
 
 def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FLEETD_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FLEETD_", "CHAT_"))}
     command = [sys.executable, "-c", "from fleetd.cli import main; main()", *arguments]
     return subprocess.run(command, env=clean | environ, capture_output=True, text=True, check=False)
 
@@ -335,6 +335,53 @@ def test_check_config_reads_the_file_of_hosts_and_names_every_bad_one(tmp_path):
     assert (
         'must be an object with a list "hosts"' in run("check-config", "--set", f"hosts.file={file}").stderr
     )
+
+
+def test_g4_check_config_reads_the_file_of_rollouts_and_names_every_bad_one(tmp_path):
+    file = tmp_path / "rollouts.toml"
+    good = '[[rollouts]]\nname = "chat"\nold_mode = {name = "a"}\nnew_mode = {name = "b"}\n'
+    file.write_text(good + good.replace("chat", "search") + "percent = 101\n")
+    named = ("--set", f"rollouts.file={file}")
+    done = run("check-config", *named)
+    assert done.returncode == exit_codes.USAGE
+    assert done.stderr == f"fleetd: {file}: rollouts[1] (search): percent: must be 0 to 100, not 101\n"
+    file.write_text(good)
+    assert "The file of rollouts defines 1 rollouts." in run("check-config", *named).stdout
+    file.write_text("")
+    done = run("check-config", *named)
+    assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
+    assert "must have [[rollouts]] tables" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+def test_g8_bad_variables_of_the_chat_switch_end_the_command_and_are_all_named(tmp_path, command):
+    """Together with what is bad about the configuration."""
+    done = run(
+        command,
+        *("--data-dir", str(tmp_path), "--log-level", "loud"),
+        CHAT_RUNTIME_SHADOW_PERCENT="abc",
+        CHAT_RUNTIME_ENABLED_ORG="one",
+    )
+    assert (done.returncode, done.stdout) == (exit_codes.USAGE, "")
+    assert done.stderr.splitlines()[1:] == [
+        "fleetd: CHAT_RUNTIME_ENABLED_ORG (environment): is not known; the nearest is CHAT_RUNTIME_ENABLED_ORGS",
+        'fleetd: CHAT_RUNTIME_SHADOW_PERCENT = "abc" (environment): should be a number from 0 to 100',
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_g8_check_config_says_that_the_environment_defines_the_chat_switch():
+    assert run("check-config", CHAT_EXECUTION_MODE="direct_llm").stdout == (
+        "The configuration is valid. The environment defines the rollout chat.\n"
+    )
+
+
+def test_g4_the_rollout_of_the_runtime_paths_has_a_name():
+    assert load().config.rollouts.chat == "chat"
+    assert problems(assignments=["rollouts.chat="]) == (
+        'rollouts.chat = "" (flag --set): should name a rollout, such as chat',
+    )
+    assert "should be 1 to 128 letters" in problems(assignments=["rollouts.chat=a b"])[0]
 
 
 def test_check_config_names_a_file_that_cannot_be_used(tmp_path):

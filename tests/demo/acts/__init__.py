@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from scene import Scene
 
-from acts import audit, dead_letters, hosts, models, reasons, shares, twenty_jobs
+from acts import audit, dead_letters, hosts, models, reasons, rollout, shares, twenty_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ ACTS = (
     Act("A task that fails for good, and gets another chance", dead_letters.play),
     Act("Three model servers, one of which dies while it works", models.play),
     Act("Two hosts, one of which is taken away while it works", hosts.play),
+    Act("A new way to answer, that breaks and comes back", rollout.play),
     # The last one: it judges what the others left in the audit log.
     Act("What operators did, and why", audit.play),
 )

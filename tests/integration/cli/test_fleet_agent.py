@@ -264,3 +264,14 @@ async def test_a_program_that_does_not_exist_is_a_usage_error(agents):
     _, errors = await asyncio.wait_for(agent.communicate(), LIMIT)
     assert agent.returncode == 2
     assert "no-such-program" in errors.decode()
+
+
+async def test_a_program_is_told_the_mode_of_its_rollout_and_whether_it_is_a_shadow(client, agents):
+    """G1, G2."""
+    rollout = {"name": "chat", "old_mode": {"name": "direct"}, "new_mode": {"name": "runtime"}}
+    await client.put_rollout(rollout)
+    await agents.start("mode", *agents.script("mode.sh", 'echo "$FLEET_MODE/$FLEET_SHADOW."'))
+    done = await run(client, "in a mode", rollout="chat")
+    assert content(done.result.output) == b"direct/."
+    done = await run(client, "without")
+    assert content(done.result.output) == b"/."

@@ -271,6 +271,9 @@ def test_every_field_but_the_key_changes_the_hash():
         {"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"},
         {"exclusive": True},
         {"agent_id": "x"},
+        {"rollout": {"rollout": "chat"}},
+        {"rollout": {"rollout": "other"}},
+        {"rollout": {"rollout": "chat", "session_id": "s"}},
         {"route": {}},
         {"route": {"needs": ["general"]}},
     ]

@@ -5,7 +5,7 @@ import pytest
 from fleetd.api.table import SERVICES, Admission, Role
 from fleetd.errors import InvalidArgument, Unavailable
 
-STREAMS = {"Claim", "WatchEvents"}
+STREAMS = {"Claim", "WatchEvents", "WatchTask"}
 
 
 def test_every_method_of_the_protos_has_a_line(port):

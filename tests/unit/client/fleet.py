@@ -26,7 +26,7 @@ DISPATCHER = (
     m.REPORT_TASKS,
     m.REPLAY_DEAD_LETTERS,
 )
-ROUTER = (m.ROUTE_TASK, m.REPORT_OUTCOME)
+ROUTER = (m.ROUTE_TASK, m.REPORT_OUTCOME, m.DECIDE_MODE)
 
 
 def instance(instance_id: str, **fields: Any) -> s.Instance:
@@ -66,6 +66,8 @@ class Fleet:
         self.acks: dict[str, int] = {}  # what becomes of a word; ACCEPTED unless said
         self.ends_as = Status.TASK_STATUS_DEAD_LETTER  # what a failed run makes of the task
         self.plan = s.RoutePlan(plan_id="p", selected="a:1")
+        self.decision = s.ModeDecision(decision_id="d-1", rollout="chat", mode="direct_llm", epoch=3)
+        self.undecided: Any = None  # how a decision is refused
         self.known: list[s.LeaseRef] | None = (
             None  # leases of the heartbeat's answer; those it lists unless said
         )
@@ -183,11 +185,16 @@ class Fleet:
         answer = s.RouteTaskResponse(selected=self.plan.selected, plan=self.plan)
         if self.plan.selected:
             answer.instance.CopyFrom(instance(self.plan.selected))
+        if request.HasField("rollout"):
+            answer.decision.CopyFrom(self.decision)
         return answer
+
+    def DecideMode(self, request):  # noqa: N802
+        return self.decision if self.undecided is None else self.undecided
 
     def ReportOutcome(self, request):  # noqa: N802
         self.outcomes.append(request)
-        if not request.code:
+        if not request.code or not request.plan_id:
             return s.ReportOutcomeResponse(next=s.NextStep(kind=s.StepKind.STEP_KIND_PROCEED))
         if not self.steps:
             return status(grpc.StatusCode.NOT_FOUND, "PLAN_NOT_FOUND")

@@ -16,7 +16,9 @@ from fleetd_client import (
     methods,
     queues,
     registry,
+    rollouts,
     routes,
+    task_watch,
     tasks,
 )
 from fleetd_client.methods import METHODS, Repeat
@@ -44,7 +46,7 @@ def test_every_method_of_the_table_is_used_by_a_function_of_the_clients():
     """S2."""
     source = "".join(
         inspect.getsource(module)
-        for module in (tasks, agents, deadletters, queues, routes, registry, host_plans)
+        for module in (tasks, agents, deadletters, queues, routes, registry, rollouts, task_watch, host_plans)
     )
     names = [name for name, value in vars(methods).items() if isinstance(value, methods.Method)]
     assert [name for name in names if f"m.{name}," not in source] == []
@@ -80,6 +82,10 @@ def test_nothing_that_would_happen_twice_is_repeated_by_itself():
         "AssignTask",
         "RemoveHost",
         "ResetBreakers",
+        "PutRollout",
+        "RemoveRollout",
+        "ForceFallback",
+        "ResetFallback",
     } <= never
     reads = {one.name for one in METHODS if one.repeat is Repeat.SAFE}
     assert all(name.startswith(("Get", "List", "Wait", "Explain")) for name in reads)
@@ -91,6 +97,8 @@ def test_nothing_that_would_happen_twice_is_repeated_by_itself():
         (methods.GET_TASK, errors.Unavailable("UNAVAILABLE", ""), True),
         (methods.SUBMIT_TASK, errors.Unavailable("UNAVAILABLE", ""), True),
         (methods.RETRY_TASK, errors.Unavailable("UNAVAILABLE", ""), False),
+        (methods.DECIDE_MODE, errors.Unavailable("UNAVAILABLE", ""), True),
+        (methods.RESET_FALLBACK, errors.Unavailable("UNAVAILABLE", ""), False),
         (methods.RETRY_TASK, errors.Overloaded("QUEUE_FULL", "", retry_after=0.5), True),
         (methods.GET_TASK, errors.Overloaded("RESOURCE_EXHAUSTED", "too large"), False),
         (methods.GET_TASK, errors.DeadlineExceeded("DEADLINE_EXCEEDED", ""), False),

@@ -9,45 +9,9 @@ import pytest
 
 from fleetd_client import AgentFail, Artifact, Cancelled, Fatal, Result, Retry
 from fleetd_client import stubs as s
-from fleetd_client.run import Runs
-from fleetd_client.session import Begin, Stop, Told
-from fleetd_client.stubs import Checkpoint, Lease, Payload
-
-KEY = ("t", 3)
-
-
-class Desk:
-    """Runs one handler; collects its words."""
-
-    def __init__(self, *handlers, certain=lambda: True):
-        self.words: asyncio.Queue = asyncio.Queue()
-        self._loop = asyncio.get_running_loop()
-        by_type = {getattr(handler, "task_type", ""): handler for handler in handlers}
-        self.runs = Runs("a", by_type, self._say, certain)
-
-    def _say(self, report):
-        self._loop.call_soon_threadsafe(self.words.put_nowait, report)
-
-    def begin(self, **lease):
-        self.runs.apply([Begin(Lease(task_id=KEY[0], lease_epoch=KEY[1], **lease))])
-
-    def stop(self, why="cancel"):
-        self.runs.apply([Stop(KEY, why)])
-
-    async def word(self):
-        async with asyncio.timeout(10):
-            report = await self.words.get()
-        assert (report.task_id, report.lease_epoch) == KEY
-        return report
-
-
-def plainly(function):
-    """The same handler as a plain function."""
-
-    def plain(ctx):
-        return asyncio.run(function(ctx))
-
-    return plain
+from fleetd_client.effects import Told
+from fleetd_client.stubs import Checkpoint, Payload
+from tests.unit.client.desk import KEY, Desk, plainly
 
 
 @pytest.fixture(params=[lambda function: function, plainly], ids=["async", "plain"])

@@ -44,7 +44,7 @@ def test_every_option_of_a_task_reaches_its_field():
     """T3."""
     fields = {one.name for one in s.SubmitTaskRequest.DESCRIPTOR.fields} - {"title", "input"}
     assert {name for name, _ in tasks._FIELDS.values()} == fields
-    assert {*tasks._FIELDS, "input", "content_type"} == set(tasks.TaskOptions.__annotations__)
+    assert {*tasks._FIELDS, "input", "content_type", "session_id"} == set(tasks.TaskOptions.__annotations__)
 
 
 def test_generated_keys_are_unique_and_those_of_one_time_lie_side_by_side():

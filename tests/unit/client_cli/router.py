@@ -1,4 +1,4 @@
-"""A real gRPC server that plays the daemon's Router for fleetctl: it answers each method with what it is given, and keeps what it is asked."""
+"""A real gRPC server that plays the daemon for fleetctl: it answers each method with what it is given, and keeps what it is asked."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from fleetd_client import methods as m
 from fleetd_client import stubs as s
 from fleetd_client.cli.fleetctl import app
 
-METHODS = {one.name: one for one in m.METHODS if one.service == "Router"}
+SERVICES = ("Router", "Dispatcher")
 
 
 class Router:
-    """`answers` by method; `asked` are the requests, in order."""
+    """`answers` by method, those of a stream as a list; `asked` are the requests, in order."""
 
     def __init__(self) -> None:
         self.address = ""
         self.asked: list[Any] = []
         self.answers: dict[str, Any] = {}
 
-    def run(self, *arguments: str) -> Any:
+    def run(self, *arguments: str, stdin: str | None = None) -> Any:
         """One call of fleetctl: exit code, stdout, stderr."""
         return CliRunner().invoke(
             app,
             [*arguments, "--server", self.address],
+            input=stdin,
             env=os.environ | {"COLUMNS": "100"},
         )
 
@@ -45,15 +46,25 @@ class Router:
 def serving() -> Iterator[Router]:
     router = Router()
     server = grpc.server(ThreadPoolExecutor(2))
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            lambda request, context, name=name: router.take(name, request, context),
-            one.request.FromString,
-            one.response.SerializeToString,
+    for service in SERVICES:
+        handlers = {
+            one.name: grpc.unary_unary_rpc_method_handler(
+                lambda request, context, name=one.name: router.take(name, request, context),
+                one.request.FromString,
+                one.response.SerializeToString,
+            )
+            for one in m.METHODS
+            if one.service == service
+        }
+        if service == "Dispatcher":
+            handlers["WatchTask"] = grpc.unary_stream_rpc_method_handler(
+                lambda request, context: iter(router.take("WatchTask", request, context)),
+                s.WatchTaskRequest.FromString,
+                s.WatchTaskResponse.SerializeToString,
+            )
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(f"fleet.v1.{service}", handlers),)
         )
-        for name, one in METHODS.items()
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("fleet.v1.Router", handlers),))
     router.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     yield router

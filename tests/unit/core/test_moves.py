@@ -15,9 +15,12 @@ from fleetd.core.rolloutbook import RolloutBook
 from fleetd.core.routebook import RouteBook
 from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.task import LIVE, MOVES, TERMINAL, WAITING, Order, Priority, Spec, Status, Task
+from fleetd.core.task_event import Told
 from fleetd.core.timers import EndGraces, EndOffers, FireDue
 from fleetd.core.words import Ack, Result, Say, Word, WordKind
 from fleetd.engine.half_open import Probes
+from fleetd.engine.shadow_places import ShadowPlaces
+from fleetd.engine.trials import TrialTraffic
 from fleetd.errors import FleetError, WrongState
 
 S = Status
@@ -76,7 +79,7 @@ def a_ledger(task):
         Gates(),
         RouteBook(RouterRules(), Probes()),
         HostBook(),
-        RolloutBook(),
+        RolloutBook(ShadowPlaces(), TrialTraffic()),
         lambda: 0.5,
     )
     ledger.adopt(task)
@@ -86,7 +89,8 @@ def a_ledger(task):
 
 def words():
     for kind in WordKind:
-        yield f"{kind.name}", Say("agent", SESSION, (Word("task", EPOCH, kind, step_id="s", data=b"d"),))
+        word = Word("task", EPOCH, kind, step_id="s", data=b"d", first=1, events=(Told(b"e"),))
+        yield f"{kind.name}", Say("agent", SESSION, (word,))
         yield f"stale {kind.name}", Say("agent", SESSION, (Word("task", EPOCH - 1, kind),))
         yield f"future {kind.name}", Say("agent", SESSION, (Word("task", EPOCH + 1, kind),))
         yield f"older session's {kind.name}", Say("agent", SESSION - 1, (Word("task", EPOCH, kind),))

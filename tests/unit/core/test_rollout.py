@@ -322,6 +322,13 @@ def test_the_shadow_is_work_of_the_old_mode_alone():
         assert decided(replace(rollout, shadow_percent=0.0)).shadow == ""
 
 
+def test_who_is_denied_the_new_mode_has_no_shadow_in_it():
+    """G2."""
+    rollout = replace(ROLLOUT, shadow_percent=100.0)
+    assert decided(rollout).shadow == NEW
+    assert decided(replace(rollout, deny=frozenset({decided(rollout).org_id}))).shadow == ""
+
+
 def test_the_shadow_percentage_picks_others_than_the_percentage():
     """G2: else growing the one would use up the other."""
     rollout = replace(ROLLOUT, percent=50.0, shadow_percent=50.0)

@@ -16,6 +16,7 @@ from fleetd.core.event import EventFilter, EventType
 from fleetd.core.host import Host, HostAgent, HostState
 from fleetd.core.hostbook import seat_name
 from fleetd.core.hosting import NoteHost, PutHosts
+from fleetd.core.rollout import Origin
 from fleetd.core.settings import Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import WAITING, RetryPolicy, Spec, Status, Task, TaskFilter
@@ -35,11 +36,12 @@ class QuietLog:
     """Collects what the engine logs; a test that expects no incident looks at `errors`."""
 
     def __init__(self) -> None:
+        self.infos: list[tuple[str, dict[str, Any]]] = []
         self.warnings: list[tuple[str, dict[str, Any]]] = []
         self.errors: list[tuple[str, dict[str, Any]]] = []
 
     def info(self, event: str, **fields: Any) -> None:
-        return None
+        self.infos.append((event, fields))
 
     def warning(self, event: str, **fields: Any) -> None:
         self.warnings.append((event, fields))
@@ -279,6 +281,8 @@ class Fleet:
         assert {status: count for status, count in snapshot.counts.items() if count} == truth
         assert engine.totals == snapshot.totals
         assert engine.last_event_seq == snapshot.last_event_seq
+        assert engine.task_feed.last == snapshot.last_task_event
+        await self._check_task_events(rows)
         held = sorted((task.agent_id, task.id, task.lease_epoch) for task in rows if task.live)
         mine = [(s.agent_id, *ref) for s in engine.sessions.all() for ref in s.refs()]
         assert sorted(mine) == held
@@ -290,6 +294,33 @@ class Fleet:
         assert {agent.spec.agent_id: agent for agent in snapshot.agents} == engine.agents
         assert {row.host.id: row for row in snapshot.hosts} == engine.hosts.present
         self._check_routes(snapshot, rows)
+        self._check_rollouts(snapshot, rows)
+
+    def _check_rollouts(self, snapshot: Snapshot, rows: list[Task]) -> None:
+        book = self.engine.rollout_book
+        present = book.present
+        assert book.view is present
+        defined = {rollout for (origin, _), rollout in present.defined.items() if origin is Origin.STORE}
+        assert defined == set(snapshot.rollouts)
+        assert present.states == snapshot.rollout_states
+        assert present.salts == snapshot.rollout_salts
+        # Nothing is lost with a task that was forgotten: only what is over is.
+        shadows = Counter(
+            task.rollout.name for task in rows if task.rollout and task.shadow and not task.terminal
+        )
+        assert snapshot.shadows == shadows
+        names = {*present.names(), *shadows}
+        taken = {name: book.places.taken(name) for name in names}
+        assert taken == {name: shadows[name] + self.engine.rollouts.pairs.held(name) for name in names}
+
+    async def _check_task_events(self, rows: list[Task]) -> None:
+        """What is kept of a task ends with its newest event and has no gap; what was read without a search is what is stored."""
+        for task in rows:
+            page = await self.store.list_task_events(task.id, 0, 1_000_000, 1 << 40)
+            assert page is not None
+            assert [event.seq for event in page.events] == list(range(page.oldest, task.task_event_seq + 1))
+            assert (page.last, page.end) == (task.task_event_seq, True)
+            assert 0 <= task.task_event_base <= task.task_event_seq
 
     def _check_routes(self, snapshot: Snapshot, rows: list[Task]) -> None:
         book = self.engine.routes

@@ -18,7 +18,14 @@ ONE = Migration(
 )
 TWO = Migration(2, "0002_two.sql", "CREATE TABLE b (y);\nCREATE INDEX b_y ON b (y)")
 
-RELEASED = {"0001_first.sql", "0002_router.sql", "0003_hosts.sql", "0004_web.sql"}
+RELEASED = {
+    "0001_first.sql",
+    "0002_router.sql",
+    "0003_hosts.sql",
+    "0004_web.sql",
+    "0005_task_events.sql",
+    "0006_rollouts.sql",
+}
 """Every file of the schema must be named here, so that a number is never given twice."""
 
 

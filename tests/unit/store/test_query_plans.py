@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from fleetd.core.task import Status, TaskFilter
-from fleetd.store import load, migrations, reads, retention, transaction
+from fleetd.store import comparisons, load, migrations, reads, retention, task_events, transaction
 
 BY_ROWID = "USING INTEGER PRIMARY KEY (rowid"
 BY_ID = "USING INDEX sqlite_autoindex_tasks_1 (id=?)"
@@ -71,6 +71,53 @@ HOT = {
     "retention.FORGET_EVENTS": (retention.FORGET_EVENTS, [f"SEARCH events {BY_ROWID}<?)"]),
     "retention.OLDEST_AUDITS": (retention.OLDEST_AUDITS, [f"SEARCH audits {BY_ROWID}<?)", "SEARCH audits"]),
     "retention.FORGET_AUDITS": (retention.FORGET_AUDITS, [f"SEARCH audits {BY_ROWID}<?)"]),
+    "retention.FORGET_TASK_EVENTS": (
+        retention.FORGET_TASK_EVENTS,
+        [f"SEARCH task_events {BY_ROWID}<?)"],
+    ),
+    "retention.FORGET_TOLD": (
+        retention.FORGET_TOLD,
+        [
+            f"SEARCH task_events {BY_ROWID}=?)",
+            "SEARCH task_events USING INDEX task_events_by_task (task_ref=?)",
+        ],
+    ),
+    "retention.STILL_TOLD": (
+        retention.STILL_TOLD,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=?)"],
+    ),
+    "transaction.COUNT_TASK_EVENTS": (transaction.COUNT_TASK_EVENTS, [f"SEARCH tasks {BY_ROWID}=?)"]),
+    "task_events.TASK": (task_events.TASK, ["SEARCH tasks USING INDEX sqlite_autoindex_tasks_1 (id=?)"]),
+    "task_events.OLDEST_OF_TASK": (
+        task_events.OLDEST_OF_TASK,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=?)"],
+    ),
+    "task_events.OF_TASK": (
+        task_events.OF_TASK,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=? AND seq>?)"],
+    ),
+    "task_events.OF_ALL": (
+        task_events.OF_ALL,
+        [f"SEARCH e {BY_ROWID}>?)", f"SEARCH t {BY_ROWID}=?)"],
+    ),
+    "retention.OLDEST_COMPARISONS": (
+        retention.OLDEST_COMPARISONS,
+        [f"SEARCH comparisons {BY_ROWID}<?)", "SEARCH comparisons"],
+    ),
+    "retention.FORGET_COMPARISONS": (retention.FORGET_COMPARISONS, [f"SEARCH comparisons {BY_ROWID}<?)"]),
+    "transaction.FORGET_ROLLOUT": (transaction.FORGET_ROLLOUT, ["SEARCH rollouts USING INDEX"]),
+    "transaction.FORGET_SALT": (transaction.FORGET_SALT, ["SEARCH rollout_salts USING INDEX"]),
+    "transaction.FORGET_STATE": (
+        transaction.FORGET_STATE,
+        ["SEARCH rollout_states USING PRIMARY KEY (rollout=? AND org_id=?)"],
+    ),
+    "transaction.END_PRIMARY": (transaction.END_PRIMARY, ["SEARCH comparisons USING INDEX", "(id=?)"]),
+    "transaction.END_SHADOW": (transaction.END_SHADOW, ["SEARCH comparisons USING INDEX", "(id=?)"]),
+    "comparisons.ALL": (comparisons.ALL, [f"SEARCH comparisons {BY_ROWID}<?)"]),
+    "comparisons.OF_ROLLOUT": (
+        comparisons.OF_ROLLOUT,
+        ["SEARCH comparisons USING INDEX comparisons_by_rollout (rollout=? AND rowid<?)"],
+    ),
     "reads.EVENT_CUT": (reads.EVENT_CUT, [f"SEARCH events {BY_ROWID}>?)"]),
     "events by seq": (
         reads.event_page("NOT INDEXED", "agent_id = ?"),
@@ -116,7 +163,8 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def plan(connection: sqlite3.Connection, statement: str) -> str:
-    values = [None] * statement.count("?")
+    numbered = {*re.findall(r"\?(\d+)", statement)}
+    values = [None] * (len(numbered) or statement.count("?"))
     lines = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
     # Whether an index also covers the columns is told differently by different releases of SQLite.
     return "\n".join(lines).replace("COVERING ", "")
@@ -179,6 +227,21 @@ def test_groups_of_blocked_tasks_come_from_the_index_of_them_and_one_task_each(c
     assert "TEMP B-TREE" not in found
 
 
+def test_open_shadows_come_from_the_index_of_them_alone(connection):
+    """G2: a start with many comparisons reads none that is closed"""
+    assert plan(connection, reads.OPEN_SHADOWS) == "SCAN comparisons USING INDEX comparisons_open"
+
+
+def test_a_comparison_is_found_by_each_of_its_ids(connection):
+    """G2: of all comparisons those alone are read that have it"""
+    found = plan(connection, comparisons.OF_ID)
+
+    assert f"SEARCH comparisons {BY_ROWID}=?)" in found
+    assert re.search(r"SEARCH comparisons USING INDEX sqlite_autoindex_comparisons_1 \(id=\?\)", found)
+    assert "SEARCH comparisons USING INDEX comparisons_by_primary (primary_id=?)" in found
+    assert "SCAN comparisons" not in found
+
+
 def test_no_index_is_conditional_on_a_list(connection):
     """S7: SQLite builds a table of a list of more than two for every row that is written; decision 6"""
     indexes = connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL")
@@ -189,8 +252,9 @@ def test_no_index_is_conditional_on_a_list(connection):
 def test_every_statement_on_tasks_is_looked_at():
     """A statement added to the hot modules must be added here too."""
     known = {statement for statement, _ in HOT.values()}
+    known |= {reads.OPEN_SHADOWS, comparisons.OF_ID}
     known |= {reads.LANES, reads.DELAYED, reads.BLOCKED, reads.LIVE_TASKS, reads.LINEAGE, reads.OLDEST_EVENT}
-    for module in (load, reads, retention, transaction):
+    for module in (comparisons, load, reads, retention, task_events, transaction):
         for name, value in vars(module).items():
             if name.isupper() and isinstance(value, str) and not name.startswith("_") and " WHERE " in value:
                 assert value in known, f"{module.__name__}.{name}"

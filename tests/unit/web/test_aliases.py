@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fleetd.web.aliases import Aliases
+from fleetd.web.runtime import Runtime
 from tests.unit.web.wire import bad_fields, reason
 
 PAGE = Path(__file__).parents[3] / "docs" / "http-compat.md"
@@ -201,7 +202,42 @@ async def test_bodies_are_json_or_nothing(wire):
 
 async def test_every_alias_is_in_the_documentation_and_the_other_way_round(wire):
     """S4: docs/http-compat.md."""
-    paths = {(next(iter(route.methods - {"HEAD"})), route.path) for route in Aliases(wire.web).routes()}
+    routes = [*Aliases(wire.web).routes(), *Runtime(wire.web, "chat").routes()]
+    paths = {(next(iter(route.methods - {"HEAD"})), route.path) for route in routes}
     table = PAGE.read_text().partition("## Bodies")[0]
     told = re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", table)
     assert {(verb, path.replace(":path", "")) for verb, path in paths} == set(told)
+
+
+async def told(wire, lease, *events):
+    report = {
+        "task_id": lease["task_id"],
+        "lease_epoch": lease["lease_epoch"],
+        "events": {"first": 1, "events": list(events)},
+    }
+    answer = await wire.call("ReportTasks", {"agent_id": "old-agent", "reports": [report]})
+    assert answer["acks"][0]["result"] == "REPORT_RESULT_ACCEPTED", answer
+
+
+async def test_what_a_run_tells_is_read_as_json_events(wire):
+    """G6, S4: a page at a time, from a seq."""
+    await dispatched(wire)
+    lease = await dequeued(wire)
+    step = {"planStep": {"stepId": "s", "status": "running"}, "id": "i", "timestamp": "2024-01-01T00:00:00Z"}
+    await told(wire, lease, step, {"heartbeat": {}}, {"done": {"sessionId": "x"}})
+    path = f"/api/v1/tasks/{lease['task_id']}/events"
+    page = await ok(wire, "GET", f"{path}?page_size=1")
+    inner = {
+        "id": "i",
+        "type": "plan_step",
+        "data": {"stepId": "s", "status": "running"},
+        "timestamp": "2024-01-01T00:00:00Z",
+    }
+    assert page == {"events": [{"event": "message", "data": inner}], "next_from_seq": 2, "end": False}
+    page = await ok(wire, "GET", f"{path}?from_seq=2")
+    assert [event["event"] for event in page["events"]] == ["heartbeat", "done"]
+    assert (page["next_from_seq"], page["end"]) == (4, True)
+    assert await ok(wire, "GET", f"{path}?from_seq=4") == {"events": [], "next_from_seq": 4, "end": True}
+    await ok(wire, "GET", "/api/v1/tasks/none/events", status=404)
+    bad = await wire.client.get(f"{path}?page_size=1001&colour=red")
+    assert bad_fields(bad).keys() == {"colour"}

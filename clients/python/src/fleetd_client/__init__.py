@@ -1,8 +1,10 @@
 """Client and agent runtime of fleetd, the control plane for fleets of AI agents."""
 
+from fleetd_client import task_events
 from fleetd_client.agent import Agent
 from fleetd_client.client import FleetClient
 from fleetd_client.context import Context
+from fleetd_client.decision import Decision, TaskMode
 from fleetd_client.errors import (
     Aborted,
     AlreadyExists,
@@ -21,10 +23,11 @@ from fleetd_client.errors import (
     Unavailable,
     Unimplemented,
 )
+from fleetd_client.journal import EventsRefused
 from fleetd_client.outcome import AgentFail, Cancelled, Fatal, GiveUp, Result, Retry
 from fleetd_client.payload import content, unpack
 from fleetd_client.routes import outcome, to_route
-from fleetd_client.stubs import Artifact, Instance, RouteRequirements
+from fleetd_client.stubs import Artifact, Instance, RouteRequirements, TaskEvent
 from fleetd_client.sync import FleetClientSync
 from fleetd_client.tasks import Submitted, task
 
@@ -38,7 +41,9 @@ __all__ = [
     "ClientClosed",
     "Context",
     "DeadlineExceeded",
+    "Decision",
     "Denied",
+    "EventsRefused",
     "FailedPrecondition",
     "Fatal",
     "FleetClient",
@@ -57,11 +62,14 @@ __all__ = [
     "RouteRequirements",
     "SessionReplaced",
     "Submitted",
+    "TaskEvent",
+    "TaskMode",
     "Unavailable",
     "Unimplemented",
     "content",
     "outcome",
     "task",
+    "task_events",
     "to_route",
     "unpack",
 ]

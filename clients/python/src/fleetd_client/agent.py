@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar, overload
 
 from fleetd_client.channel import DEFAULT_ADDRESS, target
+from fleetd_client.effects import Effect
 from fleetd_client.link import Link
 from fleetd_client.mailbox import Mailbox
 from fleetd_client.run import Handler, Runs
-from fleetd_client.session import PROTOCOL_VERSION, Effect, Ending, Session
+from fleetd_client.session import PROTOCOL_VERSION, Ending, Session
 from fleetd_client.stream import Stream
 from fleetd_client.stubs import AgentSpec, Hello, Report
 

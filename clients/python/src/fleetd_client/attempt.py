@@ -13,6 +13,7 @@ from fleetd_client import methods as m
 from fleetd_client import routes
 from fleetd_client import stubs as s
 from fleetd_client.advice import following
+from fleetd_client.decision import Decision
 from fleetd_client.errors import FleetError
 from fleetd_client.faults import Fault, fault_of
 from fleetd_client.outcome import GiveUp
@@ -28,17 +29,23 @@ FAREWELL_SECONDS = 5.0
 class Course:
     """
     What both kinds of attempts share. `plan` is the route's, `instance` the one to work on now; both are empty before the attempt is
-    entered.
+    entered. `decision` says in which mode, when a rollout was named.
     """
 
     def __init__(self, request: s.RouteTaskRequest, clock: Callable[[], float] = time.monotonic) -> None:
         self.plan = s.RoutePlan()
         self.instance = s.Instance()
+        self.decision: Decision | None = None
+        self._result: dict[str, Any] = {}
         self._request = request
         self._clock = clock
         self._began = 0.0
         self._looping = self._entered = self._over = False
         self._given_up: GiveUp | None = None
+
+    def result(self, *, size: int = 0, digest: str = "") -> None:
+        """Name the size of the result in bytes, and its digest, for the rollout that was named: equal digests mean equal results."""
+        self._result = {"size": size, "digest": digest}
 
     def _turn(self) -> bool:
         """Whether the loop goes round once more."""
@@ -54,6 +61,8 @@ class Course:
         if not self.instance.id:
             response = yield from ask(m.ROUTE_TASK, self._request)
             self.plan = response.plan
+            if response.HasField("decision"):
+                self.decision = Decision.of(response.decision)
             if not response.selected:
                 self._over = True
                 known = self.plan.HasField("retry_at")
@@ -113,6 +122,8 @@ class Course:
         what = routes.Outcome(
             plan_id=self.plan.plan_id, instance=self.instance.id, latency=self._clock() - self._began
         )
+        if self.decision is not None:
+            what["rollout"] = self.decision.outcome(**self._result)
         if fault is not None:
             what |= routes.Outcome(code=fault.code, message=fault.message)
             if fault.retry_after is not None:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Hashable
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 import grpc.aio
 
-from fleetd_client import agents, deadletters, failover, host_plans, queues, registry, routes, tasks
+from fleetd_client import (
+    agents,
+    deadletters,
+    failover,
+    host_plans,
+    queues,
+    registry,
+    rollouts,
+    routes,
+    task_watch,
+    tasks,
+)
 from fleetd_client.attempt import Attempt
 from fleetd_client.channel import DEFAULT_ADDRESS, open_channel, target
+from fleetd_client.choice import Choice
 from fleetd_client.coalescing import Coalescer
 from fleetd_client.driver import drive
 from fleetd_client.errors import FleetError, from_rpc
 from fleetd_client.joint import JOINTS, Joint
 from fleetd_client.link import Link
-from fleetd_client.methods import WATCH_EVENTS_PATH
+from fleetd_client.methods import WATCH_EVENTS_PATH, WATCH_TASK_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
 from fleetd_client.script import Script
-from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
+from fleetd_client.stubs import Event, TaskEvent, WatchEventsResponse, WatchTaskResponse
+from fleetd_client.task_watch import TaskStream
 from fleetd_client.times import Span, seconds
 from fleetd_client.verb import dress
 from fleetd_client.watch import Watch
@@ -153,6 +167,18 @@ class FleetClient:
     failover_call = _driven(failover.failover_call)
     retry_dead_letter = _driven(failover.retry_dead_letter)
 
+    decide_mode = _verb(rollouts.decide_mode)
+    put_rollout = _verb(rollouts.put_rollout)
+    get_rollout = _verb(rollouts.get_rollout)
+    list_rollouts = _verb(rollouts.list_rollouts)
+    remove_rollout = _verb(rollouts.remove_rollout)
+    force_fallback = _verb(rollouts.force_fallback)
+    reset_fallback = _verb(rollouts.reset_fallback)
+    rollout_metrics = _verb(rollouts.rollout_metrics)
+    comparisons = _pages(rollouts.comparison_page)
+    list_task_events = _pages(task_watch.task_event_page)
+    list_task_envelopes = _pages(task_watch.task_envelope_page)
+
     def __init__(
         self,
         address: str = DEFAULT_ADDRESS,
@@ -213,6 +239,27 @@ class FleetClient:
         """
         return Attempt(routes.to_route(title, **options), self.perform, self._sleep)
 
+    def mode_of(self, rollout: str, *, org_id: str = "", session_id: str = "", otherwise: str = "") -> Choice:
+        """
+        One piece of work in the mode that a rollout decides: `async with fleet.mode_of("chat", org_id=org) as choice:` asks for
+        `choice.mode`, measures, and reports success, or the code of the exception (TIMEOUT of a TimeoutError), when it is left.
+        `choice.result(size=..., digest=...)` and `await choice.report_shadow(...)` tell more. While the daemon cannot be asked, the mode is
+        `otherwise`; without it the error is raised.
+        """
+        return Choice(self.perform, rollout, org_id, session_id, otherwise)
+
+    def watch_task(self, task_id: str = "", from_seq: int = 0) -> TaskStream[TaskEvent]:
+        """
+        What agents tell about a task, from a seq on (0: the first, -1: only new ones), then each event as it is stored, until the task has
+        ended: then `.finished` of what is returned says how. Without a task what they tell about all of them, from a position on, without
+        end. Resumes by itself, without loss or repeat. OutOfRange (EVENTS_TRIMMED) when the log no longer reaches back so far.
+        """
+        return TaskStream(task_id, from_seq, self._task_messages, self._sleep, envelopes=False)
+
+    def watch_task_envelopes(self, task_id: str = "", from_seq: int = 0) -> TaskStream[str]:
+        """As watch_task, each event as the JSON that web pages are sent."""
+        return TaskStream(task_id, from_seq, self._task_messages, self._sleep, envelopes=True)
+
     async def watch_events(
         self, after_seq: int = -1, **match: Unpack[tasks.EventMatch]
     ) -> AsyncIterator[Event]:
@@ -223,17 +270,15 @@ class FleetClient:
         """
         watch = Watch(after_seq, tasks.event_filter(match))
         while True:
-            error, stream = None, None
+            error = None
             try:
-                stream = await self._cross(self._open_watch(watch.request()))
-                while (message := await self._cross(stream.read())) is not grpc.aio.EOF:
-                    for event in watch.take(message):
-                        yield event
-            except grpc.aio.AioRpcError as raised:
-                error = from_rpc(raised)
-            finally:
-                if stream is not None:
-                    stream.cancel()
+                messages = self._messages(WATCH_EVENTS_PATH, watch.request(), WatchEventsResponse)
+                async with aclosing(messages):
+                    async for message in messages:
+                        for event in watch.take(message):
+                            yield event
+            except FleetError as raised:
+                error = raised
             await self._sleep(watch.wait_after(error))
 
     async def _send(self, call: Call) -> Any:
@@ -273,11 +318,27 @@ class FleetClient:
             )
         return await send(call.request, timeout=timeout)
 
-    async def _open_watch(self, request: WatchEventsRequest) -> Any:
+    def _task_messages(self, request: Any) -> AsyncIterator[Any]:
+        return self._messages(WATCH_TASK_PATH, request, WatchTaskResponse)
+
+    async def _messages(self, path: str, request: Any, response: Any) -> AsyncGenerator[Any]:
+        """The messages of one stream, until the daemon ends it; raises its error."""
+        stream = None
+        try:
+            stream = await self._cross(self._open_stream(path, request, response))
+            while (message := await self._cross(stream.read())) is not grpc.aio.EOF:
+                yield message
+        except grpc.aio.AioRpcError as raised:
+            raise from_rpc(raised) from None
+        finally:
+            if stream is not None:
+                stream.cancel()
+
+    async def _open_stream(self, path: str, request: Any, response: Any) -> Any:
         return self._opened().unary_stream(
-            WATCH_EVENTS_PATH,
-            request_serializer=WatchEventsRequest.SerializeToString,
-            response_deserializer=WatchEventsResponse.FromString,
+            path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
         )(request)
 
     def _opened(self) -> Any:

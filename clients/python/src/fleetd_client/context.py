@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fleetd_client.advice import Advice
+from fleetd_client.decision import TaskMode
+from fleetd_client.effects import Heard
 from fleetd_client.faults import Fault, fault_of
+from fleetd_client.journal import Journal
 from fleetd_client.outcome import Cancelled, GiveUp
 from fleetd_client.payload import content
-from fleetd_client.stubs import CheckpointWord, Instance, Lease, ProgressWord, Report, ReportAck
+from fleetd_client.stubs import CheckpointWord, Instance, Lease, ProgressWord, Report, ReportAck, TaskEvent
 from fleetd_client.times import Span
 
 PROGRESS_CHARS = 1_000
@@ -24,10 +27,14 @@ class Context:
 
     def __init__(self, lease: Lease, say: Callable[[Report], None], certain: Callable[[], bool]) -> None:
         self.lease = lease
+        # Of the result, at most 128 characters: those of a task and its shadow are equal when their digests are.
+        self.digest = ""
         self._say = say
         self._certain = certain
         self._cancelled = False
         self._advice = Advice(lease, say) if lease.HasField("route") else None
+        self._journal = Journal(lease, say)
+        self._rollout = TaskMode.of(lease.rollout) if lease.HasField("rollout") else None
 
     @property
     def task_id(self) -> str:
@@ -89,6 +96,21 @@ class Context:
         return None if self._advice is None else self._advice.instance
 
     @property
+    def rollout(self) -> TaskMode | None:
+        """How the task was decided; None when it was submitted without a rollout."""
+        return self._rollout
+
+    @property
+    def mode(self) -> str:
+        """The mode to work in; empty when the task was submitted without a rollout."""
+        return "" if self._rollout is None else self._rollout.mode
+
+    @property
+    def shadow(self) -> bool:
+        """True of work on the side, whose result is only compared: it must have no effect outside."""
+        return self._rollout is not None and self._rollout.shadow
+
+    @property
     def lease_certain(self) -> bool:
         """False when the daemon has not been heard for the lease's time: another agent may be running this task already."""
         return self._certain()
@@ -119,6 +141,23 @@ class Context:
             raise ValueError(f"step_id has at most {STEP_CHARS} characters, not {len(step_id)}")
         self._say(self._report(checkpoint=CheckpointWord(data=data, step_id=step_id)))
 
+    async def emit(self, event: TaskEvent) -> None:
+        """
+        Tell an event of fleetd_client.task_events, for whoever watches the task. Each is stored once and in order, before the run's last
+        word. Goes on at once, unless some 2,000 are under way. InvalidArgument for a bad one; EventsRefused when the daemon did not
+        take one told earlier: then this one is not told either.
+        """
+        await self._journal.tell(event)
+
+    def emit_sync(self, event: TaskEvent) -> None:
+        """emit for plain handlers: blocks while too many are under way. Raises Cancelled when the run shall stop meanwhile."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._journal.tell_sync(event)
+            return
+        raise RuntimeError("this would block the loop: await ctx.emit(...)")
+
     async def next_instance(
         self, error: BaseException | str, message: str = "", retry_after: Span | None = None
     ) -> Instance:
@@ -143,12 +182,19 @@ class Context:
 
     def _cancel(self) -> None:
         self._cancelled = True
+        self._journal.stop()
         if self._advice is not None:
             self._advice.stop()
 
     def _told(self, report: Report, ack: ReportAck) -> None:
         if self._advice is not None:
             self._advice.told(report, ack)
+
+    def _heard(self, heard: Heard) -> None:
+        self._journal.heard(heard)
+
+    def _close(self) -> None:
+        self._journal.close()
 
     def _adviser(self, fault: Fault) -> Advice:
         if self._advice is None:

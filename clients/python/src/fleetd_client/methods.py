@@ -72,6 +72,9 @@ ASSIGN_TASK = _dispatcher("AssignTask", s.AssignTaskRequest, s.Task, Repeat.NEVE
 # With expected_version the second one would be stale.
 UPDATE_TASK = _dispatcher("UpdateTask", s.UpdateTaskRequest, s.Task, Repeat.NEVER)
 LIST_EVENTS = _dispatcher("ListEvents", s.ListEventsRequest, s.ListEventsResponse, Repeat.SAFE)
+LIST_TASK_EVENTS = _dispatcher(
+    "ListTaskEvents", s.ListTaskEventsRequest, s.ListTaskEventsResponse, Repeat.SAFE
+)
 GET_TASK_LINEAGE = _dispatcher(
     "GetTaskLineage", s.GetTaskLineageRequest, s.GetTaskLineageResponse, Repeat.SAFE
 )
@@ -162,11 +165,29 @@ FORCE_BREAKER = _router("ForceBreaker", s.ForceBreakerRequest, s.Breaker, Repeat
 GET_ROUTING_STATS = _router(
     "GetRoutingStats", s.GetRoutingStatsRequest, s.GetRoutingStatsResponse, Repeat.SAFE
 )
+# With expected_version the second one would be stale.
+PUT_ROLLOUT = _router("PutRollout", s.PutRolloutRequest, s.Rollout, Repeat.NEVER)
+GET_ROLLOUT = _router("GetRollout", s.GetRolloutRequest, s.GetRolloutResponse, Repeat.SAFE)
+LIST_ROLLOUTS = _router("ListRollouts", s.ListRolloutsRequest, s.ListRolloutsResponse, Repeat.SAFE)
+# What the first one removed the second one would not find.
+REMOVE_ROLLOUT = _router("RemoveRollout", s.RemoveRolloutRequest, s.RemoveRolloutResponse, Repeat.NEVER)
+# An unanswered decision may have used up a place on trial or of a shadow, which comes back by itself.
+DECIDE_MODE = _router("DecideMode", s.DecideModeRequest, s.ModeDecision, Repeat.IDEMPOTENT)
+# A second one would begin another epoch, and the time of what was forced anew.
+FORCE_FALLBACK = _router("ForceFallback", s.ForceFallbackRequest, s.FallbackState, Repeat.NEVER)
+RESET_FALLBACK = _router("ResetFallback", s.ResetFallbackRequest, s.FallbackState, Repeat.NEVER)
+GET_ROLLOUT_METRICS = _router(
+    "GetRolloutMetrics", s.GetRolloutMetricsRequest, s.GetRolloutMetricsResponse, Repeat.SAFE
+)
+LIST_COMPARISONS = _router(
+    "ListComparisons", s.ListComparisonsRequest, s.ListComparisonsResponse, Repeat.SAFE
+)
 
 METHODS: tuple[Method[Any, Any], ...] = tuple(
     value for value in tuple(globals().values()) if isinstance(value, Method)
 )
 
-# The two streams have callers of their own.
+# The streams have callers of their own.
 CLAIM_PATH = "/fleet.v1.Dispatcher/Claim"
 WATCH_EVENTS_PATH = "/fleet.v1.Dispatcher/WatchEvents"
+WATCH_TASK_PATH = "/fleet.v1.Dispatcher/WatchTask"

@@ -11,17 +11,22 @@ from fleetd_client.stubs import Artifact, CompleteWord, FailWord, Report
 
 # The daemon keeps so much of a message; more would only travel.
 MESSAGE_CHARS = 4_096
+DIGEST_CHARS = 128
 # One word must fit a message with others; the daemon's own limit (1 MiB by default) is lower and answered by it.
 WORD_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a handler may return instead of its output alone: `output` (bytes, str or anything JSON can hold) and `artifacts`."""
+    """
+    What a handler may return instead of its output alone: `output` (bytes, str or anything JSON can hold) and `artifacts`. The results of a
+    task and its shadow are equal when their digests are: at most 128 characters of your choice.
+    """
 
     output: Any = None
     artifacts: Iterable[Artifact] = ()
     content_type: str = ""
+    digest: str = ""
 
 
 class AgentFail(Exception):
@@ -67,14 +72,17 @@ class Cancelled(Exception):
     """Raised in a plain handler by ctx.check() when the run shall stop; asyncio.CancelledError is its twin in async ones."""
 
 
-def completed(task_id: str, lease_epoch: int, value: Any) -> Report:
-    """The word for a returned value; a value that cannot travel is a failure of the handler."""
+def completed(task_id: str, lease_epoch: int, value: Any, digest: str = "") -> Report:
+    """The word for a returned value; a value that cannot travel is a failure of the handler. Its own digest wins over `digest`."""
     try:
         if isinstance(value, Result):
             output, artifacts = pack(value.output, value.content_type, "output"), value.artifacts
+            digest = value.digest or digest
         else:
             output, artifacts = pack(value, field="output"), ()
-        word = CompleteWord(output=output, artifacts=artifacts)
+        if len(digest) > DIGEST_CHARS:
+            raise ValueError(f"a digest has at most {DIGEST_CHARS} characters, not {len(digest)}")  # noqa: TRY301
+        word = CompleteWord(output=output, artifacts=artifacts, digest=digest)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the value, the handler returned it
         return failed(task_id, lease_epoch, error)
     if (size := word.ByteSize()) > WORD_BYTES:

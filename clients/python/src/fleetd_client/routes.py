@@ -8,6 +8,7 @@ from typing import Any, TypedDict, Unpack
 
 from fleetd_client import methods as m
 from fleetd_client import stubs as s
+from fleetd_client.decision import use
 from fleetd_client.errors import FleetError, InvalidArgument, from_route_item
 from fleetd_client.plan import Plan, ask
 from fleetd_client.requirements import NAMES, RouteNeeds, requirements
@@ -24,6 +25,9 @@ class RouteOptions(RouteNeeds, total=False):
     fallbacks: int  # 0 to 10; 2 unless given
     trace: bool  # a line for every instance
     dry_run: bool  # count no load, keep no plan
+    rollout: str | s.RolloutUse  # that also decides the mode of the work, for `org_id` and `session_id`
+    org_id: str
+    session_id: str
 
 
 class Outcome(TypedDict, total=False):
@@ -37,6 +41,7 @@ class Outcome(TypedDict, total=False):
     message: str
     latency: Span  # of the try
     retry_after: Span  # what the provider asked for
+    rollout: s.RolloutOutcome  # of a decision; alone, or with a plan that was made with a rollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,8 @@ def to_route(title: str = "", **options: Unpack[RouteOptions]) -> s.RouteTaskReq
     """A route to ask for with route_many. Raises TypeError for an option that there is not."""
     wanted: dict[str, Any] = {}
     fields: dict[str, Any] = {}
+    session, org = options.pop("session_id", ""), options.pop("org_id", "")
+    fields["rollout"] = use(options.pop("rollout", None), org, session)
     for name, value in options.items():
         if name in NAMES:
             wanted[name] = value
@@ -78,7 +85,7 @@ def to_route(title: str = "", **options: Unpack[RouteOptions]) -> s.RouteTaskReq
 def route(title: str = "", **options: Unpack[RouteOptions]) -> Plan[s.RouteTaskResponse]:
     """
     Choose an instance: `.instance` to work on, `.plan` with the reasons. What fits nothing has an empty `.selected`, and
-    `.plan.summary` says why. InvalidArgument when `model` is unknown, naming the nearest.
+    `.plan.summary` says why. With a `rollout`, `.decision` is the mode to work in. InvalidArgument when `model` is unknown, naming the nearest.
     """
     return ask(m.ROUTE_TASK, to_route(title, **options))
 
@@ -159,6 +166,7 @@ def outcome(**what: Unpack[Outcome]) -> s.ReportOutcomeRequest:
         message=what.get("message", ""),
         latency=duration(what.get("latency")),
         retry_after=duration(what.get("retry_after")),
+        rollout=what.get("rollout"),
     )
 
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from fleetd_client.context import Context
+from fleetd_client.effects import Begin, Effect, Heard, Key, Told, Why
 from fleetd_client.outcome import Cancelled, completed, failed, plain_failure
 from fleetd_client.pool import Pool
-from fleetd_client.session import Begin, Effect, Key, Told, Why
 from fleetd_client.stubs import Lease, ReleaseWord, Report, StoppedWord
 
 Handler: TypeAlias = Callable[[Context], Any] | Callable[[Context], Awaitable[Any]]
@@ -29,7 +29,7 @@ class Run:
 
     def ended(self, value: Any) -> Report:
         """The word for a handler that returned: its result counts even when it was to stop; the daemon decides."""
-        return completed(*self.key, value)
+        return completed(*self.key, value, self.context.digest)
 
     def raised(self, error: BaseException) -> Report:
         """The word for a handler that raised; a cancellation that was asked for is the end that was asked for."""
@@ -69,6 +69,8 @@ class Runs:
                 self._begin(effect.lease)
             elif isinstance(effect, Told):
                 self._tell(effect)
+            elif isinstance(effect, Heard):
+                self._hear(effect)
             else:
                 self._stop(effect.key, effect.why)
 
@@ -108,19 +110,24 @@ class Runs:
         if run is not None:
             run.context._told(told.report, told.ack)  # noqa: SLF001 - the one place that may
 
+    def _hear(self, heard: Heard) -> None:
+        run = self._runs.get(heard.key)
+        if run is not None:
+            run.context._heard(heard)  # noqa: SLF001 - the one place that may
+
     async def _drive(self, run: Run, handler: Handler) -> None:
         try:
             word = run.ended(await handler(run.context))
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - the daemon is told
             word = run.raised(error)
         finally:
-            self._runs.pop(run.key, None)
+            self._end(run)
         self._say(word)
 
     def _over(self, run: Run, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         # A task that is cancelled before its first step never enters its coroutine, which would have said so.
-        if self._runs.pop(run.key, None) is not None:
+        if self._end(run):
             self._say(run.raised(asyncio.CancelledError()))
 
     def _drive_plain(self, run: Run, handler: Handler) -> None:
@@ -130,8 +137,13 @@ class Runs:
         except BaseException as error:  # noqa: BLE001 - sys.exit() in a handler ends the run, not the agent
             word = run.raised(error)
         finally:
-            self._runs.pop(run.key, None)
+            self._end(run)
         self._say(word)
+
+    def _end(self, run: Run) -> bool:
+        """Nothing the handler left behind may speak after its last word; False when it had ended before."""
+        run.context._close()  # noqa: SLF001 - the one place that may
+        return self._runs.pop(run.key, None) is not None
 
 
 def _is_async(handler: Handler) -> bool:

@@ -8,10 +8,10 @@ out. It outlives connections: what is not acknowledged is said again on the next
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Collection, Iterable
+from typing import Literal
 
+from fleetd_client.effects import Begin, Effect, Heard, Key, Stop, Told, Why
 from fleetd_client.outcome import plain_failure
 from fleetd_client.stubs import (
     Beacon,
@@ -33,8 +33,10 @@ from fleetd_client.stubs import (
     Slots,
     StartWord,
     StoppedWord,
+    TaskEvent,
     Welcome,
 )
+from fleetd_client.telling import MISSING, Telling
 from fleetd_client.times import span
 
 log = logging.getLogger("fleetd_client")
@@ -52,8 +54,6 @@ NEVER = float("inf")
 LEASE_LOST = ReportResult.REPORT_RESULT_LEASE_LOST
 REJECTED = ReportResult.REPORT_RESULT_REJECTED
 
-Key: TypeAlias = tuple[str, int]
-Why = Literal["cancel", "timeout", "release", "lost", "uncertain"]
 Ending = Literal["finished", "restart"]
 
 STOPS: dict[int, Why] = {
@@ -61,47 +61,23 @@ STOPS: dict[int, Why] = {
     OrderKind.ORDER_KIND_TIMEOUT_TASK: "timeout",
     OrderKind.ORDER_KIND_RELEASE_TASK: "release",
 }
+# In place of the id of a last word that waits for its turn.
+WAITING = -1
 TERMINAL = frozenset({"complete", "fail", "release", "stopped"})
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Run this."""
-
-    lease: Lease
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Stop this run."""
-
-    key: Key
-    why: Why
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """The daemon's answer to a run's instance_failed."""
-
-    key: Key
-    report: Report
-    ack: ReportAck
-
-
-Effect = Begin | Stop | Told
 
 
 class Held:
     """A lease from its arrival until the acknowledgement of its last word."""
 
-    __slots__ = ("first_ping", "last_report", "progress_at", "reports", "stopping")
+    __slots__ = ("first_ping", "last_report", "progress_at", "reports", "stopping", "telling")
 
     def __init__(self, first_ping: int) -> None:
         self.first_ping = first_ping  # the first ping that lists it
         self.stopping = False
-        self.last_report = 0  # id of its terminal word, 0 before
+        self.last_report = 0  # id of its terminal word, 0 before, WAITING while events go first
         self.reports: list[int] = []  # unacknowledged
         self.progress_at = 0.0  # progress may be said again
+        self.telling: Telling | None = None  # its events, once there was one
 
 
 class Session:
@@ -118,6 +94,7 @@ class Session:
         self._exclusive: dict[Key, Held] = {}
         self._pending: dict[int, Report] = {}  # unacknowledged, in the order they were said
         self._unsent: list[Report] = []
+        self._growing: list[Telling] = []  # their newest word is not sent yet
         self._progress: dict[Key, Report] = {}
         self._progress_at = NEVER
         self._report_id = 0
@@ -159,12 +136,16 @@ class Session:
             self._progress[key] = report
             self._progress_at = min(self._progress_at, max(now, held.progress_at))
             return
+        if word == "events":
+            self._tell(held, report)
+            return
+        if word in TERMINAL:
+            self._progress.pop(key, None)
+            self._end(held, report)
+            return
         if word == "checkpoint" and not self.connected:
             self._supersede(held, report.checkpoint.step_id)
         self._queue(held, report)
-        if word in TERMINAL:
-            held.last_report = report.report_id
-            self._progress.pop(key, None)
 
     def outgoing(self, now: float) -> list[ClaimRequest]:
         """Everything that is to be sent now; nothing before the welcome."""
@@ -175,6 +156,9 @@ class Session:
             self._ceiling_due = False
             out.append(ClaimRequest(slots=Slots(ceiling=0)))
         reports, self._unsent = self._unsent, []
+        for telling in self._growing:
+            telling.close()
+        self._growing.clear()
         if now >= self._progress_at:
             reports.extend(self._due_progress(now))
         out.extend(ClaimRequest(reports=Reports(reports=batch)) for batch in _batches(reports))
@@ -241,6 +225,9 @@ class Session:
         """Stop all runs and leave; the goodbye gives the leases back."""
         self.leaving = True
         self.ending = "finished"
+        for held in self._held.values():
+            if held.telling is not None and held.telling.last is not None:
+                self._end(held, held.telling.last)
         return [Stop(key, "release") for key, held in self._held.items() if not held.last_report]
 
     def lose_all(self) -> list[Effect]:
@@ -288,9 +275,14 @@ class Session:
         result = ack.result
         if result == LEASE_LOST:
             return self._lose([key])
-        if report is not None and report.WhichOneof("word") == "instance_failed":
+        word = "" if report is None else report.WhichOneof("word")
+        if report is not None and word == "instance_failed":
             return [Told(key, report, ack)]
+        if report is not None and word == "events":
+            return [self._passed(key, held, report, ack)]
         if result == REJECTED:
+            if report is None and ack.reason == MISSING:  # it followed a refused one, and is told again
+                return []
             log.warning("word of task %s rejected: %s", ack.task_id, ack.message)
             if report is not None and ack.report_id == held.last_report:
                 self._say_less(held, report, ack.message)
@@ -357,6 +349,52 @@ class Session:
                 self._ping_at = 0.0 if self.connected else NEVER
         return []
 
+    # Events
+
+    def _tell(self, held: Held, report: Report) -> None:
+        if held.telling is None:
+            held.telling = Telling()
+        if not held.telling.gather(report):
+            self._queue(held, report)
+            held.telling.queued(report, grows=True)
+            self._growing.append(held.telling)
+
+    def _passed(self, key: Key, held: Held, report: Report, ack: ReportAck) -> Effect:
+        telling = held.telling
+        assert telling is not None  # noqa: S101 - it said the word
+        telling.words.pop(report.report_id, None)
+        refused: list[TaskEvent] = []
+        count = len(report.events.events)
+        if ack.result == REJECTED:
+            self._withdraw(held, telling.words)
+            instead, refused = telling.mend(report, ack.reason)
+            for word in instead:
+                self._queue(held, word)
+                telling.queued(word, grows=False)
+            count = len(refused)
+            if refused:
+                log.warning("%d events of task %s refused: %s", count, key[0], ack.message)
+        if not telling.words and telling.last is not None:
+            self._end(held, telling.last)
+        return Heard(key, count, tuple(refused), ack.message if refused else "")
+
+    def _withdraw(self, held: Held, words: Collection[int]) -> None:
+        for one in words:
+            held.reports.remove(one)
+            del self._pending[one]
+        self._unsent = [report for report in self._unsent if report.report_id not in words]
+
+    def _end(self, held: Held, report: Report) -> None:
+        """Say the last word of a lease; its events go first, and have to be stored, for a word after the last one would tell nothing."""
+        if held.telling is not None and held.telling.words and not self.leaving:
+            held.telling.last = report
+            held.last_report = WAITING
+            return
+        if held.telling is not None:
+            held.telling.last = None
+        self._queue(held, report)
+        held.last_report = report.report_id
+
     # Books
 
     def _queue(self, held: Held | None, report: Report) -> None:
@@ -365,6 +403,8 @@ class Session:
         if held is not None:
             self._pending[self._report_id] = report
             held.reports.append(self._report_id)
+            if held.telling is not None:
+                held.telling.close()
         if self.connected:
             self._unsent.append(report)
 

@@ -13,6 +13,7 @@ import grpc.aio
 
 from fleetd_client.backoff import Backoff
 from fleetd_client.channel import open_channel
+from fleetd_client.effects import Effect
 from fleetd_client.errors import (
     Denied,
     FailedPrecondition,
@@ -23,7 +24,7 @@ from fleetd_client.errors import (
     from_rpc,
 )
 from fleetd_client.methods import CLAIM_PATH
-from fleetd_client.session import NEVER, Effect, Ending, Session
+from fleetd_client.session import NEVER, Ending, Session
 from fleetd_client.stubs import ClaimRequest, ClaimResponse, Report, SessionEnd
 from fleetd_client.times import span
 

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack
 
 import grpc
 
-from fleetd_client import agents, deadletters, failover, host_plans, queues, registry, routes, tasks
+from fleetd_client import (
+    agents,
+    deadletters,
+    failover,
+    host_plans,
+    queues,
+    registry,
+    rollouts,
+    routes,
+    task_watch,
+    tasks,
+)
 from fleetd_client.attempt import AttemptSync
 from fleetd_client.channel import DEFAULT_ADDRESS, open_sync_channel
+from fleetd_client.choice import ChoiceSync
 from fleetd_client.client import DEFAULT_TIMEOUT
 from fleetd_client.coalescing_sync import CoalescerSync
 from fleetd_client.driver_sync import drive_sync
 from fleetd_client.errors import FleetError, from_rpc
 from fleetd_client.joint import JOINTS, Joint
-from fleetd_client.methods import WATCH_EVENTS_PATH
+from fleetd_client.methods import WATCH_EVENTS_PATH, WATCH_TASK_PATH
 from fleetd_client.plan import Call, Page, Plan, Tries
 from fleetd_client.script import Script
-from fleetd_client.stubs import Event, WatchEventsRequest, WatchEventsResponse
+from fleetd_client.stubs import Event, TaskEvent, WatchEventsResponse, WatchTaskResponse
+from fleetd_client.task_watch import TaskStreamSync
 from fleetd_client.times import Span, seconds
 from fleetd_client.verb import dress
 from fleetd_client.watch import Watch
@@ -141,6 +155,18 @@ class FleetClientSync:
     failover_call = _driven(failover.failover_call)
     retry_dead_letter = _driven(failover.retry_dead_letter)
 
+    decide_mode = _verb(rollouts.decide_mode)
+    put_rollout = _verb(rollouts.put_rollout)
+    get_rollout = _verb(rollouts.get_rollout)
+    list_rollouts = _verb(rollouts.list_rollouts)
+    remove_rollout = _verb(rollouts.remove_rollout)
+    force_fallback = _verb(rollouts.force_fallback)
+    reset_fallback = _verb(rollouts.reset_fallback)
+    rollout_metrics = _verb(rollouts.rollout_metrics)
+    comparisons = _pages(rollouts.comparison_page)
+    list_task_events = _pages(task_watch.task_event_page)
+    list_task_envelopes = _pages(task_watch.task_envelope_page)
+
     def __init__(
         self,
         address: str = DEFAULT_ADDRESS,
@@ -191,25 +217,50 @@ class FleetClientSync:
         """As FleetClient.routed, with plain `with` and `for`."""
         return AttemptSync(routes.to_route(title, **options), self.perform, self._sleep)
 
+    def mode_of(
+        self, rollout: str, *, org_id: str = "", session_id: str = "", otherwise: str = ""
+    ) -> ChoiceSync:
+        """As FleetClient.mode_of, with plain `with`."""
+        return ChoiceSync(self.perform, rollout, org_id, session_id, otherwise)
+
+    def watch_task(self, task_id: str = "", from_seq: int = 0) -> TaskStreamSync[TaskEvent]:
+        """As FleetClient.watch_task, with plain `for`."""
+        return TaskStreamSync(task_id, from_seq, self._task_messages, self._sleep, envelopes=False)
+
+    def watch_task_envelopes(self, task_id: str = "", from_seq: int = 0) -> TaskStreamSync[str]:
+        """As FleetClient.watch_task_envelopes."""
+        return TaskStreamSync(task_id, from_seq, self._task_messages, self._sleep, envelopes=True)
+
     def watch_events(self, after_seq: int = -1, **match: Unpack[tasks.EventMatch]) -> Iterator[Event]:
         """As FleetClient.watch_events."""
         watch = Watch(after_seq, tasks.event_filter(match))
-        open_stream = self._channel.unary_stream(
-            WATCH_EVENTS_PATH,
-            request_serializer=WatchEventsRequest.SerializeToString,
-            response_deserializer=WatchEventsResponse.FromString,
-        )
         while True:
             error = None
-            stream = open_stream(watch.request())
             try:
-                for message in stream:
-                    yield from watch.take(message)
-            except grpc.RpcError as raised:
-                error = from_rpc(raised)
-            finally:
-                stream.cancel()
+                messages = self._messages(WATCH_EVENTS_PATH, watch.request(), WatchEventsResponse)
+                with closing(messages):
+                    for message in messages:
+                        yield from watch.take(message)
+            except FleetError as raised:
+                error = raised
             self._sleep(watch.wait_after(error))
+
+    def _task_messages(self, request: Any) -> Generator[Any]:
+        return self._messages(WATCH_TASK_PATH, request, WatchTaskResponse)
+
+    def _messages(self, path: str, request: Any, response: Any) -> Generator[Any]:
+        """The messages of one stream, until the daemon ends it; raises its error."""
+        stream = self._channel.unary_stream(
+            path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )(request)
+        try:
+            yield from stream
+        except grpc.RpcError as raised:
+            raise from_rpc(raised) from None
+        finally:
+            stream.cancel()
 
     def _send(self, call: Call) -> Any:
         tries = Tries(call, self._timeout, time.monotonic())

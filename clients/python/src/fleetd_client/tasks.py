@@ -12,6 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from fleetd_client import methods as m
 from fleetd_client import stubs as s
+from fleetd_client.decision import use
 from fleetd_client.errors import FleetError, InvalidArgument, from_item
 from fleetd_client.payload import pack
 from fleetd_client.plan import Page, Plan, ask
@@ -56,6 +57,8 @@ class TaskOptions(TypedDict, total=False):
     exclusive: bool
     agent_id: str  # an agent or a host that shall run it
     route: RouteNeeds | s.RouteRequirements  # what it needs of a model instance; no routing unless given
+    rollout: str | s.RolloutUse  # that decides in which mode it is done, for its org_id
+    session_id: str  # beside a rollout that keeps the work of a session together
 
 
 class TaskMatch(TypedDict, total=False):
@@ -139,6 +142,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any] | None]] = {
     "exclusive": ("exclusive", None),
     "agent_id": ("agent_id", None),
     "route": ("route", requirements),
+    "rollout": ("rollout", use),
 }
 
 
@@ -148,6 +152,9 @@ def task(title: str, **options: Unpack[TaskOptions]) -> s.SubmitTaskRequest:
         "title": title,
         "input": pack(options.pop("input", None), options.pop("content_type", "")),
     }
+    session = options.pop("session_id", "")
+    if session:
+        options["rollout"] = use(options.get("rollout"), session_id=session)
     for name, value in options.items():
         known = _FIELDS.get(name)
         if known is None:

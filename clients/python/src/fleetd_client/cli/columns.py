@@ -49,6 +49,23 @@ def _mode(task: Any) -> str:
     return f"{mode} ({source})" if source else mode
 
 
+def _rollout(task: Any) -> str:
+    """The mode a rollout gave a task, and why; a shadow says that it is one."""
+    if not task.HasField("rollout"):
+        return ""
+    its = task.rollout
+    parts = [
+        name(s.DecisionCause, "DECISION_CAUSE", its.cause) if its.cause else "",
+        "on trial" if its.trial else "",
+        "shadow" if its.shadow else "",
+    ]
+    return f"{its.rollout}: {its.mode} ({', '.join(part for part in parts if part)})"
+
+
+def _told(task: Any) -> str:
+    return f"{task.task_event_seq} events: fleetctl tasks stream {task.id}" if task.task_event_seq else ""
+
+
 def _when(field: str) -> Callable[[Any, float], str]:
     """When a Timestamp field was; empty when it is unset."""
     return lambda thing, now: since(getattr(thing, field), now) if thing.HasField(field) else ""
@@ -103,6 +120,9 @@ TASK = (
     Column("METADATA", lambda task, _: _pairs(task.metadata), ALONE),
     Column("RESERVED FOR", _field("reserved_for"), ALONE),
     Column("INSTANCE", _field("instance"), ALONE),
+    Column("ROLLOUT", lambda task, _: _rollout(task), ALONE),
+    Column("SHADOW OF", lambda task, _: str(task.rollout.shadow_of), ALONE),
+    Column("TOLD", lambda task, _: _told(task), ALONE),
     Column("RUN AT", _when("run_at"), ALONE),
     Column("NEXT RETRY", _when("next_retry_at"), ALONE),
     Column("STARTED", _when("started_at"), ALONE),

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from fleetd_client.cli.invocation import NoColor, Options, Output, Server, Timeout
 
 MODULES = {
-    "tasks": ("submission", "tasks", "interventions", "explain"),
+    "tasks": ("submission", "tasks", "task_stream", "interventions", "explain"),
     "agents": ("agents",),
     "hosts": ("hosts",),
     "dead-letters": ("dead_letters",),
@@ -21,6 +21,7 @@ MODULES = {
     "route": ("route",),
     "instances": ("instances",),
     "breakers": ("breakers",),
+    "rollouts": ("rollouts",),
     "events": ("events",),
     "audit": ("audit",),
     "status": ("figures",),

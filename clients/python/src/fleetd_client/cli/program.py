@@ -126,6 +126,8 @@ class Program:
                     "FLEET_TASK_ID": ctx.task_id,
                     "FLEET_ATTEMPT": str(ctx.attempt),
                     "FLEET_RESULT_FILE": str(result_file),
+                    "FLEET_MODE": ctx.mode,
+                    "FLEET_SHADOW": "1" if ctx.shadow else "",
                 },
             )
         )

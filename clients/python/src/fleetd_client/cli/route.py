@@ -9,9 +9,10 @@ import typer
 
 from fleetd_client.cli import exit_codes
 from fleetd_client.cli.catalogue import Format, read, tell_problems
-from fleetd_client.cli.flags import span
+from fleetd_client.cli.flags import Org, span
 from fleetd_client.cli.invocation import Invocation, command
 from fleetd_client.cli.needs import Latency, MinCtx, Model, Need, Prefer, Required, needs_of
+from fleetd_client.cli.rollout_columns import DECISION
 from fleetd_client.cli.route_columns import (
     ELIMINATION,
     PLAN,
@@ -23,6 +24,7 @@ from fleetd_client.cli.route_columns import (
     removed,
     score_columns,
 )
+from fleetd_client.decision import Decision
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="See which instance a task gets and why, and change it."
@@ -45,6 +47,11 @@ async def explain(
     latency: Latency = None,
     model: Model = "",
     seed: Annotated[str, typer.Option(help="Decides ties.", show_default="the id of the route")] = "",
+    rollout: Annotated[
+        str, typer.Option(metavar="NAME", help="Also which mode this rollout would give it.")
+    ] = "",
+    org: Org = "",
+    session: Annotated[str, typer.Option(metavar="ID", help="As the task's, for the rollout.")] = "",
     fallbacks: Annotated[int, typer.Option(min=0, max=10, help="Instances after the selected one.")] = 2,
 ) -> None:
     """
@@ -54,9 +61,14 @@ async def explain(
 
     Example: fleetctl route explain "Fix the parser" --min-ctx 16384
     """
+    if (org or session) and not rollout:
+        raise typer.BadParameter("needs --rollout", param_hint="--org" if org else "--session")
     answer = await run.client.route(
         title,
         description=description,
+        rollout=rollout,
+        org_id=org,
+        session_id=session,
         seed=seed,
         fallbacks=fallbacks,
         trace=True,
@@ -80,6 +92,9 @@ async def explain(
         run.printer.raw("")
         run.say(f"{len(plan.trace)} of {plan.considered} instances are shown")
     run.printer.one(plan, PLAN)
+    if answer.HasField("decision"):
+        run.printer.raw("")
+        run.printer.one(Decision.of(answer.decision), DECISION)
 
 
 @command(app, "plan")

@@ -73,6 +73,10 @@ async def submit(
     min_ctx: MinCtx = None,
     latency: Latency = None,
     model: Model = "",
+    rollout: Annotated[
+        str, typer.Option(metavar="NAME", help="Rollout that decides in which mode it is done.")
+    ] = "",
+    session: Annotated[str, typer.Option(metavar="ID", help="Session that the rollout keeps together.")] = "",
     key: Annotated[
         str, typer.Option(help="Idempotency key: a repeat returns the first task.", show_default="random")
     ] = "",
@@ -106,6 +110,11 @@ async def submit(
     needs = needs_of(need, prefer, required, min_ctx, latency, model)
     if route or needs:
         options["route"] = needs
+    if session and not rollout:
+        raise typer.BadParameter("needs --rollout", param_hint="--session")
+    if rollout:
+        options["rollout"] = rollout
+        options["session_id"] = session
     if priority is not None:
         options["priority"] = priority
     if mode is not None:
