@@ -162,6 +162,8 @@ class Checker:
             if self._world.rollouts is not None:
                 self.rollouts.settle(written)
         self.routes.answered(outcome.answers)
+        for sample in outcome.ledger.samples:
+            self.rollouts.reported(sample)
         for ack in acks:
             # The daemon itself hands back, under no report id, what nobody will read.
             if not ack.report_id:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fleetd.core import filters, outcome, routed, runs, slots
+from fleetd.core import filters, outcome, rolloutbook, routed, runs, slots
 from fleetd.core.breaker import Breaker, BreakerKey, BreakerRules
+from fleetd.core.fallback import Fallback
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger
 from fleetd.core.limits import Gate, Gates
 from fleetd.core.load import Load
 from fleetd.core.outlook import Token
+from fleetd.core.rollout import Decision, Rollout, Sample
+from fleetd.core.rolloutbook import RolloutBook
 from fleetd.core.route import RoutePlan, TaskRoute
 from fleetd.core.routebook import RouteBook
 from fleetd.core.slots import SlotBook
@@ -22,6 +25,7 @@ from fleetd.engine.due import DueWindow
 from fleetd.engine.engine import Engine
 from fleetd.engine.half_open import Probes
 from fleetd.engine.pulse import Pulse
+from fleetd.engine.rollouts import Rollouts
 from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.session import Session
 from fleetd.engine.sessions import Sessions
@@ -295,6 +299,73 @@ def _blocked_runs_burnt() -> list[Patch]:
     return [(runs, "_unserved", unserved)]
 
 
+def _old_epochs_count() -> list[Patch]:
+    """Outcomes of work that was decided before a reset, or before a fallback, trip it again."""
+    original = Rollouts.note
+
+    def note(self: Rollouts, sample: Sample) -> None:
+        original(self, sample._replace(epoch=1 << 40))
+
+    return [(Rollouts, "note", note)]
+
+
+def _places_kept() -> list[Patch]:
+    """A shadow that has ended keeps its place."""
+
+    def give_place(self: RolloutBook, name: str) -> None:
+        return None
+
+    return [(RolloutBook, "give_place", give_place)]
+
+
+def _fallback_lost_at_restart() -> list[Patch]:
+    """A daemon begins with the new mode, whatever was before."""
+    original = RolloutBook.load
+
+    def load(self: RolloutBook, rollouts: Any, states: Any, *rest: Any) -> None:
+        original(self, rollouts, {}, *rest)
+
+    return [(RolloutBook, "load", load)]
+
+
+def _fallback_ignored() -> list[Patch]:
+    """Tasks get the mode that the definition says, wherever the rollout stands."""
+    original = rolloutbook.decide
+
+    def decide(rollout: Rollout, whole: Fallback, own: Fallback | None, *rest: Any) -> Decision:
+        return original(rollout, Fallback(), None, *rest)
+
+    return [(rolloutbook, "decide", decide)]
+
+
+def _trial_for_everybody() -> list[Patch]:
+    """A trial is part of no share: everybody is sent to the new mode."""
+
+    def take_trial(self: RolloutBook, *rest: Any) -> bool:
+        return True
+
+    return [(RolloutBook, "_take_trial", take_trial)]
+
+
+def _shadows_like_others() -> list[Patch]:
+    """A shadow that failed is a dead letter, and blames its agent."""
+    return [(Task, "shadow", property(lambda self: False))]
+
+
+def _dwell_never_over() -> list[Patch]:
+    """Nobody looks when a dwell or a trial is over."""
+
+    def arm(self: Rollouts) -> None:
+        return None
+
+    return [(Rollouts, "_arm", arm)]
+
+
+def _rollouts_kept_on_rollback() -> list[Patch]:
+    """What a failed transaction did to fallbacks and places stays."""
+    return [(RolloutBook, "rollback", RolloutBook.commit)]
+
+
 VARIANTS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.removeprefix("_").replace("_", "-"): make
     for make in (
@@ -328,6 +399,14 @@ VARIANTS: dict[str, Callable[[], list[Patch]]] = {
         _probe_left_behind,
         _given_up_forgotten,
         _blocked_runs_burnt,
+        _old_epochs_count,
+        _places_kept,
+        _fallback_lost_at_restart,
+        _fallback_ignored,
+        _trial_for_everybody,
+        _shadows_like_others,
+        _dwell_never_over,
+        _rollouts_kept_on_rollback,
     )
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fleetd.core.event import EventFilter, EventType
 from fleetd.core.fallback import FallbackRules, Forced, Phase
 from fleetd.core.rolling import ForceFallback, PutRollout, RemoveRollout
 from fleetd.core.rollout import Rollout, RolloutMode, Sample
@@ -147,6 +148,20 @@ async def slowly(fleet: Fleet, transact: Any, script: Any) -> Any:
     result = await transact(script)
     fleet.clock.advance(5)
     return result
+
+
+async def test_a_removal_tells_that_the_fallback_is_over(fleet):
+    """G4: whoever follows the events knows where a rollout stands."""
+    await on_trial(fleet)
+    await fleet.do(RemoveRollout("chat"))
+    wanted = EventFilter(types=frozenset({EventType.ROLLOUT_FALLBACK_OFF}))
+    (event,) = (await fleet.store.list_events(wanted, 0, 10, 1_000)).events
+    assert event.payload == {
+        "rollout": "chat",
+        "reason": "the rollout was removed",
+        "epoch": 4,
+        "dwell_ms": 0,
+    }
 
 
 async def test_a_rollout_that_is_defined_again_goes_on_with_its_epochs(fleet):
