@@ -204,7 +204,12 @@ class _Daemon:
             "host file": self._host_file.keep_reading,
             "rollout file": self._rollout_file.keep_reading,
             "rollout probes": partial(
-                probe_rollouts, engine.rollout_book.effective, engine.rollouts_changed, engine.rollouts, log
+                probe_rollouts,
+                engine.rollout_book.effective,
+                engine.rollouts_changed,
+                engine.rollouts,
+                log,
+                engine.clock,
             ),
             "probes": partial(probe_instances, engine, mapping.probe_options(self._config), log),
         }
