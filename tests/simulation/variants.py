@@ -30,6 +30,7 @@ from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.session import Session
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import Sweeper
+from fleetd.engine.trials import TrialTraffic
 
 Patch = tuple[Any, str, Any]
 
@@ -341,10 +342,10 @@ def _fallback_ignored() -> list[Patch]:
 def _trial_for_everybody() -> list[Patch]:
     """A trial is part of no share: everybody is sent to the new mode."""
 
-    def take_trial(self: RolloutBook, *rest: Any) -> bool:
+    def take(self: TrialTraffic, *rest: Any, **how: Any) -> bool:
         return True
 
-    return [(RolloutBook, "_take_trial", take_trial)]
+    return [(TrialTraffic, "take", take)]
 
 
 def _shadows_like_others() -> list[Patch]:
