@@ -269,6 +269,6 @@ def _find(view: View, name: str) -> Rollout:
     rollout = view.rollout(name)
     if rollout is None:
         known = view.names()
-        text = f"there are {', '.join(known[:10])}" if known else "there is none"
+        text = f"known: {', '.join(known[:10])}" if known else "there is none"
         raise NotFound("ROLLOUT_NOT_FOUND", f"no rollout is called {name!r}; {text}", {"rollout": name})
     return rollout
