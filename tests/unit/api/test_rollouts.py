@@ -166,7 +166,7 @@ async def test_a_stale_version_another_salt_and_a_definition_elsewhere_are_refus
 async def test_an_unknown_rollout_is_not_found_and_the_known_ones_are_named(port, method, fields):
     """G1, S3"""
     await put(port)
-    with pytest.raises(NotFound, match="there are chat") as caught:
+    with pytest.raises(NotFound, match="known: chat") as caught:
         await port(method, **fields)
     assert (caught.value.reason, caught.value.metadata["rollout"]) == ("ROLLOUT_NOT_FOUND", "chta")
 
