@@ -37,12 +37,7 @@ class PutRollout:
         view, name = ledger.rollouts.view, self.rollout.name
         holding = view.rollout(name)
         if holding is not None and holding.origin is not Origin.STORE:
-            where = "the environment" if holding.origin is Origin.ENVIRONMENT else "rollouts.file"
-            raise WrongState(
-                "ROLLOUT_DEFINED_ELSEWHERE",
-                f"rollout {name!r} is defined by {where}: change it there",
-                {"origin": holding.origin.name},
-            )
+            raise _elsewhere(holding, "change")
         before = holding.version if holding is not None else 0
         if self.expected_version and self.expected_version != before:
             raise Conflict(
@@ -122,11 +117,7 @@ class RemoveRollout:
         book = ledger.rollouts
         holding = book.find(self.name)
         if holding.origin is not Origin.STORE:
-            raise WrongState(
-                "ROLLOUT_DEFINED_ELSEWHERE",
-                f"rollout {self.name!r} is defined by {holding.origin.name}: remove it there",
-                {"origin": holding.origin.name},
-            )
+            raise _elsewhere(holding, "remove")
         book.forget(Origin.STORE, self.name)
         ledger.changes.rollouts[self.name] = None
         scope = self.name, ""
@@ -257,6 +248,13 @@ def falls_back(state: Fallback) -> bool:
     return state.phase is not Phase.NORMAL
 
 
+def own_holds(own: Fallback, whole: Fallback) -> bool:
+    """Tell whether an org's own state says how its work is decided, and not that of the whole rollout; `decide` asks them in this order."""
+    if whole.forced is not None:
+        return own.forced is not None and own.forced.on
+    return falls_back(own) or not falls_back(whole)
+
+
 def _salted(ledger: Ledger, rollout: Rollout) -> Rollout:
     """Return the rollout with the salt it was begun with; a new one begins with its own."""
     known = ledger.rollouts.view.salts.get(rollout.name)
@@ -265,6 +263,15 @@ def _salted(ledger: Ledger, rollout: Rollout) -> Rollout:
         ledger.rollouts.put_salt(rollout.name, known)
         ledger.changes.rollout_salts[rollout.name] = known
     return replace(rollout, salt=known.salt, hash_version=known.hash_version)
+
+
+def _elsewhere(rollout: Rollout, act: str) -> WrongState:
+    where = "the environment" if rollout.origin is Origin.ENVIRONMENT else "rollouts.file"
+    return WrongState(
+        "ROLLOUT_DEFINED_ELSEWHERE",
+        f"rollout {rollout.name!r} is defined by {where}: {act} it there",
+        {"origin": rollout.origin.name},
+    )
 
 
 def _put(ledger: Ledger, scope: Scope, state: Fallback) -> None:

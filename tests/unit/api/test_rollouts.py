@@ -615,6 +615,38 @@ async def test_figures_of_orgs_are_their_own(port):
     assert list((await metrics(port, orgs=True)).orgs) == []
 
 
+async def test_figures_of_an_org_tell_the_fallback_that_holds_for_it(port):
+    """G5: an org whose work gets the old mode is never said to be well because it is the whole rollout that fell back"""
+    await put(port)
+
+    async def told_of(org_id: str) -> tuple[bool, str, str]:
+        """Return what is told of an org, having compared it with what its work gets."""
+        shown = (await metrics(port, org_id=org_id)).metrics
+        assert (shown.org_id, shown.fallback.fallback) == (org_id, (await decide(port, org_id)).mode == OLD)
+        return shown.fallback.fallback, shown.fallback.org_id, shown.fallback.reason
+
+    async def force(org_id: str = "", **more: Any) -> None:
+        await port("ForceFallback", rollout="chat", org_id=org_id, reason=f"by {org_id or 'all'}", **more)
+
+    assert await told_of("acme") == (False, "acme", "")
+    await force()
+    assert await told_of("acme") == (True, "", "by all")
+    await force("acme")
+    assert await told_of("acme") == (True, "acme", "by acme")
+    await force(off=True)
+    assert await told_of("acme") == (True, "acme", "by acme")
+    assert await told_of("other") == (False, "", "")
+    await port("ResetFallback", rollout="chat", reason="over")
+    assert await told_of("acme") == (True, "acme", "by acme")
+    await force("acme", off=True)
+    assert await told_of("acme") == (False, "acme", "")
+    decision = await decide(port, "other")
+    for _ in range(10):
+        await report(port, decision, "500")
+    assert await told_of("acme") == await told_of("other")
+    assert (await told_of("acme"))[:2] == (True, "")
+
+
 # comparisons
 
 
