@@ -174,8 +174,15 @@ class RolloutMethods:
 
 
 def reported(outcome: Outcome, code: str, latency: int, engine: Engine) -> Sample:
-    """Return the sample of an outcome that stands alone. Raises NotFound ROLLOUT_NOT_FOUND, InvalidArgument for a mode that is none of the rollout's."""
+    """
+    Return the sample of an outcome that stands alone. Raises NotFound ROLLOUT_NOT_FOUND, InvalidArgument for a mode that is none of the rollout's, or an
+    epoch that has not begun: it would count in every later one, whatever is reset (G4b).
+    """
     rollout = engine.rollout_book.find_present(outcome.rollout)
+    newest = engine.rollout_book.present.epoch(rollout.name)
+    if outcome.epoch > newest:
+        right = f"must be as the decision said: the newest is {newest}, not {outcome.epoch}"
+        raise InvalidArgument([("rollout.epoch", right)])
     check_mode(outcome.mode, (rollout.old.name, rollout.new.name), "rollout.mode")
     return Sample(rollout.name, outcome.org_id, outcome.mode, outcome.epoch, code, latency, outcome.shadow)
 

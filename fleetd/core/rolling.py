@@ -46,10 +46,10 @@ class PutRollout:
                 {"version": str(before)},
             )
         salt = view.salts.get(name)
-        if salt is not None and salt.salt != self.rollout.salt:
+        if salt is not None and self.rollout.salt not in ("", salt.salt):
             raise WrongState(
                 "SALT_CHANGED",
-                f"salt: rollout {name!r} was begun with another one, and another would move everybody",
+                f"salt: rollout {name!r} was begun with {salt.salt!r}, and another would move everybody: leave it out",
                 {"rollout": name},
             )
         made = replace(self.rollout, origin=Origin.STORE, version=before + 1, updated_at=ledger.now)
@@ -86,7 +86,7 @@ class DefineRollouts:
         for rollout in self.rollouts:
             before = book.view.defined.get((self.origin, rollout.name))
             made = _salted(ledger, replace(rollout, origin=self.origin))
-            if made.salt != rollout.salt:
+            if rollout.salt not in ("", made.salt):
                 kept.append(rollout.name)
             if (
                 before is None
@@ -256,10 +256,10 @@ def own_holds(own: Fallback, whole: Fallback) -> bool:
 
 
 def _salted(ledger: Ledger, rollout: Rollout) -> Rollout:
-    """Return the rollout with the salt it was begun with; a new one begins with its own."""
+    """Return the rollout with the salt it was begun with; a new one begins with its own, or its name."""
     known = ledger.rollouts.view.salts.get(rollout.name)
     if known is None:
-        known = Salt(rollout.salt, rollout.hash_version)
+        known = Salt(rollout.salt or rollout.name, rollout.hash_version)
         ledger.rollouts.put_salt(rollout.name, known)
         ledger.changes.rollout_salts[rollout.name] = known
     return replace(rollout, salt=known.salt, hash_version=known.hash_version)

@@ -134,7 +134,7 @@ async def test_a_stale_version_another_salt_and_a_definition_elsewhere_are_refus
     assert (stale.value.reason, stale.value.metadata["version"]) == ("VERSION_MISMATCH", "2")
     with pytest.raises(WrongState) as salted:
         await put(port, salt="pepper")
-    assert salted.value.reason == "SALT_CHANGED"
+    assert (salted.value.reason, "begun with 'chat'" in salted.value.message) == ("SALT_CHANGED", True)
     file = Rollout("chat", RolloutMode(OLD), RolloutMode(NEW), OLD, salt="chat")
     await port.engine.execute(DefineRollouts((file,), Origin.FILE))
     assert (await port("GetRollout", name="chat")).rollout.origin == pb.ROLLOUT_ORIGIN_FILE
@@ -204,6 +204,11 @@ async def test_an_unknown_rollout_is_not_found_and_the_known_ones_are_named(port
             "ReportOutcome",
             {"latency": {}, "rollout": {"rollout": "chat", "mode": NEW, "epoch": 1, "shadow": True, "size": -1}},
             ["rollout.decision_id", "rollout.size"],
+        ),
+        (
+            "ReportOutcome",
+            {"latency": {}, "rollout": {"rollout": "chat", "mode": NEW, "epoch": 2}},
+            ["rollout.epoch"],
         ),
         (
             "ReportOutcome",

@@ -162,9 +162,7 @@ def test_metrics_show_both_modes_their_targets_and_the_fallback(router):
             rollout="chat", old_mode=old, new_mode=new, fallback=chat().fallback, shadow={"total": 0}
         ),
         orgs=[
-            s.RolloutMetrics(
-                org_id="acme", old_mode=old, new_mode=new, shadow=new, fallback=chat().fallback
-            )
+            s.RolloutMetrics(org_id="acme", old_mode=old, new_mode=new, shadow=new, fallback=chat().fallback)
         ],
     )
     shown = router.run("rollouts", "metrics", "chat", "--orgs")

@@ -840,6 +840,11 @@ async def test_the_salt_a_rollout_began_with_holds_whoever_defines_it(fleet):
     await fleet.restart()
     assert await fleet.do(DefineRollouts((file,), Origin.FILE)) == ["chat"]
     assert [decide(fleet, f"org-{n}").mode for n in range(100)] == before
+    unsalted = rollout(salt="", percent=50.0, default=OLD)
+    assert await fleet.do(DefineRollouts((unsalted,), Origin.FILE)) == []
+    await fleet.do(DefineRollouts((), Origin.FILE))
+    await put(fleet, salt="", percent=50.0, default=OLD)
+    assert [decide(fleet, f"org-{n}").mode for n in range(100)] == before
     found = fleet.engine.rollout_book.find_present("chat")
     assert (found.salt, found.hash_version) == ("first", 1)
     assert (await fleet.store.snapshot(0)).rollout_salts["chat"] == ("first", 1)
