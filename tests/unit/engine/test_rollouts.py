@@ -13,6 +13,7 @@ from fleetd.core.rolling import (
     ForceFallback,
     MoveFallback,
     PutRollout,
+    ReleaseForced,
     RemoveRollout,
     ResetFallback,
 )
@@ -581,6 +582,20 @@ async def test_what_is_forced_runs_out_by_the_clock(fleet, org_id):
         {"rollout": "chat", "epoch": 2, "cause": "forced: outage"} | extra
     ]
     assert len(logged(fleet, "rollout_fallback_off")) == 1
+
+
+async def test_what_is_forced_anew_while_the_old_force_runs_out_stays(fleet):
+    """G4: in one transaction, the end of the old one last"""
+    await put(fleet)
+    wall = fleet.clock.wall()
+    await fleet.do(ForceFallback(CHAT, Forced(True, "outage", until=wall + MINUTE)))
+    fleet.engine.post(ForceFallback(CHAT, Forced(True, "it lasts", until=wall + HOUR)))
+    await fleet.do(ReleaseForced(CHAT, 2))
+    assert (modes(fleet), state(fleet).epoch) == ([OLD], 3)
+    await fleet.pass_time(MINUTE)
+    assert modes(fleet) == [OLD]
+    await fleet.pass_time(HOUR - MINUTE)
+    assert modes(fleet) == [NEW]
 
 
 async def test_forced_off_nothing_falls_back_and_afterwards_only_new_outcomes_count(fleet):
