@@ -42,13 +42,22 @@ class Stage:
         self.forgotten: list[str] = []
         self.answer: str | Exception = ""
         self.hold: asyncio.Event | None = None
+        self.time = 100.0
+        self.takes = 0.0
         self._round = asyncio.Event()
         self.prober = RolloutProber(
-            lambda: self.rollouts, self.changed, self, self.log, ask=self.ask, sleep=self.sleep
+            lambda: self.rollouts,
+            self.changed,
+            self,
+            self.log,
+            ask=self.ask,
+            sleep=self.sleep,
+            now=lambda: self.time,
         )
 
     async def ask(self, url: str, timeout: int) -> str:
         self.asked.append((url, timeout))
+        self.time += self.takes
         if self.hold is not None:
             await self.hold.wait()
         if isinstance(self.answer, Exception):
@@ -99,6 +108,15 @@ async def test_a_probe_is_made_at_once_and_then_in_its_rhythm():
         await stage.round()
     assert (len(stage.asked), stage.slept) == (3, [5.0] * 3)
     assert stage.found == [("chat", True, "")] * 3
+
+
+@pytest.mark.parametrize(("takes", "pause"), [(1.5, 3.5), (5.0, 0.0), (60.0, 0.0)])
+async def test_an_address_that_hangs_is_asked_as_often(takes, pause):
+    """G3: every 5 s, so that three failures take as long as three of one that refuses"""
+    stage = Stage(chat=rollout(health_url=URL))
+    stage.takes = takes
+    async with stage.running():
+        assert stage.slept == [pause]
 
 
 async def test_interval_and_timeout_are_those_of_the_rollout():
@@ -272,7 +290,7 @@ async def test_three_failures_in_a_row_bring_the_old_mode_back_and_one_good_answ
     engine, statuses = fleet.engine, ["503 Service Unavailable"] * 4 + ["200 OK"]
 
     async def sleep(seconds: float) -> None:
-        assert seconds == 5
+        assert 0 <= seconds <= 5
         await rounds.acquire()
 
     async def probed() -> None:
