@@ -175,7 +175,7 @@ class RolloutMethods:
 
 def reported(outcome: Outcome, code: str, latency: int, engine: Engine) -> Sample:
     """
-    Return the sample of an outcome that stands alone. Raises NotFound ROLLOUT_NOT_FOUND, InvalidArgument for a mode that is none of the rollout's, or an
+    Return the sample of an outcome that stands alone. Raises NotFound ROLLOUT_NOT_FOUND, InvalidArgument for a mode that is none of the rollout's or has no shadows, or an
     epoch that has not begun: it would count in every later one, whatever is reset (G4b).
     """
     rollout = engine.rollout_book.find_present(outcome.rollout)
@@ -184,6 +184,10 @@ def reported(outcome: Outcome, code: str, latency: int, engine: Engine) -> Sampl
         right = f"must be as the decision said: the newest is {newest}, not {outcome.epoch}"
         raise InvalidArgument([("rollout.epoch", right)])
     check_mode(outcome.mode, (rollout.old.name, rollout.new.name), "rollout.mode")
+    if outcome.shadow and outcome.mode != rollout.new.name:
+        raise InvalidArgument(
+            [("rollout.mode", f"must be {rollout.new.name} with shadow: the old mode has none")]
+        )
     return Sample(rollout.name, outcome.org_id, outcome.mode, outcome.epoch, code, latency, outcome.shadow)
 
 

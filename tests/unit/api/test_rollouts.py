@@ -217,6 +217,11 @@ async def test_an_unknown_rollout_is_not_found_and_the_known_ones_are_named(port
         ),
         (
             "ReportOutcome",
+            {"latency": {}, "rollout": {"rollout": "chat", "mode": OLD, "epoch": 1, "shadow": True, "decision_id": "d"}},
+            ["rollout.mode"],
+        ),
+        (
+            "ReportOutcome",
             {"task_id": "t", "lease_epoch": 1, "latency": {}, "rollout": {"rollout": "chat", "mode": NEW, "epoch": 1}},
             ["rollout"],
         ),
