@@ -401,8 +401,12 @@ async def test_a_cancelled_plan_says_nothing_of_its_mode(chat):
 
 
 async def test_a_plan_without_a_rollout_tells_none(chat):
-    await chat.outcome(plan_id=(await route(chat, rollout=None)).plan.plan_id)
+    plan_id = (await route(chat, rollout=None)).plan.plan_id
+    await chat.outcome(plan_id=plan_id)
     assert await new_total(chat) == (0, 0)
+    # Taken and dropped, nobody would ever know that it counts for nothing.
+    told = {"rollout": "chat", "mode": NEW, "epoch": 1}
+    assert await refused(chat, "ReportOutcome", plan_id=plan_id, rollout=told) == ["rollout"]
 
 
 async def test_a_plan_whose_rollout_is_gone_is_reported_all_the_same(chat):
