@@ -12,7 +12,7 @@ from fleetd.api.calls import Call
 from fleetd.core.rolling import DefineRollouts
 from fleetd.core.rollout import Origin, Rollout, RolloutMode
 from fleetd.core.task import TaskFilter
-from fleetd.errors import Conflict, InvalidArgument, NotFound, WrongState
+from fleetd.errors import Conflict, InvalidArgument, NotFound, Unavailable, WrongState
 from tests.unit.api.port import Port
 from tests.unit.api.routed import CLOUD, LOCAL, SECOND, refused
 
@@ -380,6 +380,22 @@ async def test_the_outcome_of_a_plan_counts_once_and_only_when_the_work_is_over(
     assert (await metrics(chat)).metrics.new_mode.avg_latency.ToMilliseconds() == 3_000
     await chat.outcome(plan_id=plan_id)
     await chat.outcome(plan_id=plan_id, code="BAD_REQUEST", instance=CLOUD["id"])
+    assert await new_total(chat) == (1, 0)
+
+
+async def test_an_outcome_of_a_plan_that_was_not_taken_counts_when_it_is_told_again(chat, monkeypatch):
+    """G3: once"""
+    plan_id = (await route(chat)).plan.plan_id
+
+    async def refuse(*_: Any) -> None:
+        raise Unavailable("STORE_FULL", "there is no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chat.engine.rollouts, "report", refuse)
+        with pytest.raises(Unavailable):
+            await chat.outcome(plan_id=plan_id)
+    for _ in range(2):
+        await chat.outcome(plan_id=plan_id)
     assert await new_total(chat) == (1, 0)
 
 
