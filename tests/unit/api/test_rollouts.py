@@ -565,6 +565,16 @@ async def test_force_and_reset_are_answered_with_the_state_and_audited(port):
     ]
 
 
+async def test_a_fallback_in_which_something_is_forced_tells_no_end_that_does_not_come(port):
+    """G4: its dwell begins anew afterwards"""
+    await put(port)
+    await trip(port)
+    assert (await state(port)).HasField("until")
+    forced = await port("ForceFallback", rollout="chat", reason="outage", duration={"seconds": 3_600})
+    assert forced.phase == pb.ROLLOUT_PHASE_FALLBACK
+    assert (forced.HasField("until"), forced.forced.HasField("until")) == (False, True)
+
+
 async def test_an_act_on_an_unknown_rollout_leaves_its_line(port):
     """F5"""
     with pytest.raises(NotFound):
