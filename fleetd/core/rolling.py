@@ -122,12 +122,11 @@ class RemoveRollout:
         ledger.changes.rollouts[self.name] = None
         scope = self.name, ""
         before, after = book.view.state(scope), reset(ledger.now, book.view.epoch(self.name) + 1)
-        gone = book.forget_states(self.name)
-        for each in gone:
+        for each in book.forget_states(self.name):
             ledger.changes.rollout_states[each] = None
-        if gone:
-            _put(ledger, scope, after)
-            _tell_change(ledger, scope, before, after, "the rollout was removed")
+        # Also where nothing happened yet: work may have been decided.
+        _put(ledger, scope, after)
+        _tell_change(ledger, scope, before, after, "the rollout was removed")
         ledger.changes.rollout_salts[self.name] = None
 
 
