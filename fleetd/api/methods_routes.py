@@ -330,6 +330,8 @@ class RouteMethods:
         instance = failure.instance
         if instance and registry.get(instance) is None and not _knows(kept, instance):
             raise unknown_instance(instance, registry.nearest(instance))
+        if told is not None and kept.decision is None:
+            raise InvalidArgument([("rollout", "must be left out: the plan was made without one")])
         shadow = told is not None and told.shadow
         if shadow and not (kept.decision and kept.decision.shadow):
             raise InvalidArgument([("rollout.shadow", "must be left out: the decision named no shadow")])

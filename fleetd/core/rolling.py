@@ -42,12 +42,7 @@ class PutRollout:
         view, name = ledger.rollouts.view, self.rollout.name
         holding = view.rollout(name)
         if holding is not None and holding.origin is not Origin.STORE:
-            where = "the environment" if holding.origin is Origin.ENVIRONMENT else "rollouts.file"
-            raise WrongState(
-                "ROLLOUT_DEFINED_ELSEWHERE",
-                f"rollout {name!r} is defined by {where}: change it there",
-                {"origin": holding.origin.name},
-            )
+            raise _elsewhere(holding, "change")
         before = holding.version if holding is not None else 0
         if self.expected_version and self.expected_version != before:
             raise Conflict(
@@ -56,10 +51,10 @@ class PutRollout:
                 {"version": str(before)},
             )
         salt = view.salts.get(name)
-        if salt is not None and salt.salt != self.rollout.salt:
+        if salt is not None and self.rollout.salt not in ("", salt.salt):
             raise WrongState(
                 "SALT_CHANGED",
-                f"salt: rollout {name!r} was begun with another one, and another would move everybody",
+                f"salt: rollout {name!r} was begun with {salt.salt!r}, and another would move everybody: leave it out",
                 {"rollout": name},
             )
         made = replace(self.rollout, origin=Origin.STORE, version=before + 1, updated_at=ledger.now)
@@ -96,7 +91,7 @@ class DefineRollouts:
         for rollout in self.rollouts:
             before = book.view.defined.get((self.origin, rollout.name))
             made = _salted(ledger, replace(rollout, origin=self.origin))
-            if made.salt != rollout.salt:
+            if rollout.salt not in ("", made.salt):
                 kept.append(rollout.name)
             if (
                 before is None
@@ -127,21 +122,16 @@ class RemoveRollout:
         book = ledger.rollouts
         holding = book.find(self.name)
         if holding.origin is not Origin.STORE:
-            raise WrongState(
-                "ROLLOUT_DEFINED_ELSEWHERE",
-                f"rollout {self.name!r} is defined by {holding.origin.name}: remove it there",
-                {"origin": holding.origin.name},
-            )
+            raise _elsewhere(holding, "remove")
         book.forget(Origin.STORE, self.name)
         ledger.changes.rollouts[self.name] = None
         scope = self.name, ""
         before, after = book.view.state(scope), reset(ledger.now, book.view.epoch(self.name) + 1)
-        gone = book.forget_states(self.name)
-        for each in gone:
+        for each in book.forget_states(self.name):
             ledger.changes.rollout_states[each] = None
-        if gone:
-            _put(ledger, scope, after)
-            _tell_change(ledger, scope, before, after, "the rollout was removed")
+        # Also where nothing happened yet: work may have been decided.
+        _put(ledger, scope, after)
+        _tell_change(ledger, scope, before, after, "the rollout was removed")
         ledger.changes.rollout_salts[self.name] = None
 
 
@@ -272,11 +262,18 @@ def falls_back(state: Fallback) -> bool:
     return state.phase is not Phase.NORMAL
 
 
+def own_holds(own: Fallback, whole: Fallback) -> bool:
+    """Tell whether an org's own state says how its work is decided, and not that of the whole rollout; `decide` asks them in this order."""
+    if whole.forced is not None:
+        return own.forced is not None and own.forced.on
+    return falls_back(own) or not falls_back(whole)
+
+
 def _salted(ledger: Ledger, rollout: Rollout) -> Rollout:
-    """Return the rollout with the salt it was begun with; a new one begins with its own."""
+    """Return the rollout with the salt it was begun with; a new one begins with its own, or its name."""
     known = ledger.rollouts.view.salts.get(rollout.name)
     if known is None:
-        known = Salt(rollout.salt, rollout.hash_version)
+        known = Salt(rollout.salt or rollout.name, rollout.hash_version)
         ledger.rollouts.put_salt(rollout.name, known)
         ledger.changes.rollout_salts[rollout.name] = known
     return replace(rollout, salt=known.salt, hash_version=known.hash_version)
@@ -298,6 +295,15 @@ def _has_room(ledger: Ledger, scope: Scope) -> bool:
     ledger.rollouts.forget_state(oldest)
     ledger.changes.rollout_states[oldest] = None
     return True
+
+
+def _elsewhere(rollout: Rollout, act: str) -> WrongState:
+    where = "the environment" if rollout.origin is Origin.ENVIRONMENT else "rollouts.file"
+    return WrongState(
+        "ROLLOUT_DEFINED_ELSEWHERE",
+        f"rollout {rollout.name!r} is defined by {where}: {act} it there",
+        {"origin": rollout.origin.name},
+    )
 
 
 def _put(ledger: Ledger, scope: Scope, state: Fallback) -> None:

@@ -175,3 +175,15 @@ async def test_a_rollout_that_is_defined_again_goes_on_with_its_epochs(fleet):
     note(fleet, "new", 10, "503", epoch=old)
     await fleet.settle()
     assert phase(fleet) is Phase.NORMAL
+
+
+async def test_so_does_one_to_which_nothing_had_happened(fleet):
+    """G4b"""
+    await fleet.do(PutRollout(ROLLOUT))
+    old = fleet.engine.rollout_book.present.epoch("chat")
+    await fleet.do(RemoveRollout("chat"))
+    await fleet.do(PutRollout(ROLLOUT))
+    await fleet.restart()
+    note(fleet, "new", 10, "503", epoch=old)
+    await fleet.settle()
+    assert phase(fleet) is Phase.NORMAL

@@ -13,6 +13,7 @@ from fleetd.core.rolling import (
     ForceFallback,
     MoveFallback,
     PutRollout,
+    ReleaseForced,
     RemoveRollout,
     ResetFallback,
 )
@@ -597,6 +598,20 @@ async def test_what_is_forced_runs_out_by_the_clock(fleet, org_id):
     assert len(logged(fleet, "rollout_fallback_off")) == 1
 
 
+async def test_what_is_forced_anew_while_the_old_force_runs_out_stays(fleet):
+    """G4: in one transaction, the end of the old one last"""
+    await put(fleet)
+    wall = fleet.clock.wall()
+    await fleet.do(ForceFallback(CHAT, Forced(True, "outage", until=wall + MINUTE)))
+    fleet.engine.post(ForceFallback(CHAT, Forced(True, "it lasts", until=wall + HOUR)))
+    await fleet.do(ReleaseForced(CHAT, 2))
+    assert (modes(fleet), state(fleet).epoch) == ([OLD], 3)
+    await fleet.pass_time(MINUTE)
+    assert modes(fleet) == [OLD]
+    await fleet.pass_time(HOUR - MINUTE)
+    assert modes(fleet) == [NEW]
+
+
 async def test_forced_off_nothing_falls_back_and_afterwards_only_new_outcomes_count(fleet):
     """G4, G4b"""
     await put(fleet)
@@ -865,6 +880,11 @@ async def test_the_salt_a_rollout_began_with_holds_whoever_defines_it(fleet):
     assert await fleet.do(DefineRollouts((file,), Origin.FILE)) == ["chat"]
     await fleet.restart()
     assert await fleet.do(DefineRollouts((file,), Origin.FILE)) == ["chat"]
+    assert [decide(fleet, f"org-{n}").mode for n in range(100)] == before
+    unsalted = rollout(salt="", percent=50.0, default=OLD)
+    assert await fleet.do(DefineRollouts((unsalted,), Origin.FILE)) == []
+    await fleet.do(DefineRollouts((), Origin.FILE))
+    await put(fleet, salt="", percent=50.0, default=OLD)
     assert [decide(fleet, f"org-{n}").mode for n in range(100)] == before
     found = fleet.engine.rollout_book.find_present("chat")
     assert (found.salt, found.hash_version) == ("first", 1)

@@ -245,6 +245,16 @@ async def test_a_redirect_is_not_followed(asker):
         assert len(server.asked) == 1
 
 
+async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch):
+    """G3: the new mode would look unwell for a proxy that does not know this machine"""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{await free_port()}")
+    monkeypatch.setenv("NO_PROXY", "")
+    asker = HealthAsker()
+    async with serving(lambda _: http("200 OK")) as server:
+        assert await asker.ask(f"{server.url}/health", 5_000) == ""
+    await asker.close()
+
+
 async def test_no_answer_in_time_is_a_failure(asker):
     """G3: the timeout is of the whole probe, and a body that trickles does not prolong it"""
     release = asyncio.Event()
