@@ -26,6 +26,8 @@ MESSAGE = 1_000
 """Characters of a progress message, and those kept of a release reason."""
 ERROR_MESSAGE = 4_096
 STEP = 256
+TOLD = 10_000
+"""Events in all words of one message: as small as they can be, they cost a tenth of a second."""
 ACKS, NEXT_BYTES = 1_000, 1 << 20
 """Acknowledgements of one message, and bytes of next steps in it. An acknowledgement has less than 3 KB otherwise, its id and up to ten refused fields, so all
 stay below what a message may have."""
@@ -169,6 +171,10 @@ def words_in(reports: Sequence[lease_pb2.Report], limits: Limits) -> tuple[Word,
         raise InvalidArgument(
             [("reports", f"must have at most {limits.batch:,} entries, not {len(reports):,}")]
         )
+    told = sum([len(report.events.events) for report in reports if report.HasField("events")])
+    if told > TOLD:
+        right = f"must have at most {TOLD:,} events in all their words, not {told:,}"
+        raise InvalidArgument([("reports", right)])
     fields = Fields()
     return tuple([_word(report, limits, fields) for report in reports])
 

@@ -91,6 +91,11 @@ def _number(number: float) -> int | float | str:
     """Return a whole number without a point; what is no number in JSON has the name that protobuf gives it there."""
     if math.isfinite(number):
         return int(number) if abs(number) < WHOLE and number == int(number) else number
+    return name_of(number)
+
+
+def name_of(number: float) -> str:
+    """Return the name that protobuf gives in JSON to what is no number there."""
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 

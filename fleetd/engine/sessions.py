@@ -111,7 +111,15 @@ class Sessions:
             session.outbox.order(order)
 
     def post_words(self, session: Session, words: tuple[Word, ...]) -> None:
-        """Queue words; their acks arrive in the outbox after the commit, in order."""
+        """
+        Queue words; their acks arrive in the outbox after the commit, in order.
+
+        A stream that another one of the same session has taken over is not heard any more: the agent says all of it again there, where it may
+        have been mended meanwhile.
+        """
+        present = self._sessions.get(session.agent_id)
+        if present is not None and present is not session and present.epoch == session.epoch:
+            return
         session.in_flight += 1
         say = Say(session.agent_id, session.epoch, words)
         try:

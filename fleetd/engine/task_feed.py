@@ -74,13 +74,13 @@ class TaskSubscription:
         """Wait until there is something to take, or something to be told."""
         await self._event.wait()
 
-    def take(self, most: int) -> list[TaskEvent]:
-        """Return the next events of together at most `most` bytes, at least one if there is one; the others stay, and count."""
+    def take(self, most: int, limit: int = EVENTS) -> list[TaskEvent]:
+        """Return the next events, up to `limit` of together at most `most` bytes, at least one if there is one; the others stay, and count."""
         events, size = self._events, 0
         found: list[TaskEvent] = []
         while events:
             size += len(events[0].body)
-            if found and size > most:
+            if found and (size > most or len(found) >= limit):
                 break
             found.append(events.popleft())
         self._size -= sum(len(event.body) for event in found)

@@ -157,6 +157,10 @@ def _load(ledger: Ledger, keys: Keys) -> Script[None]:
     ledger.next_seq = max(ledger.next_seq, loaded.next_task_seq)
 
 
+ROW = 400
+"""Bytes that a task event counts beside its own: what its row costs, as time."""
+
+
 def size_of(command: Command) -> int:
     """Return about how many bytes a command writes, the small parts left out."""
     if isinstance(command, Submit):
@@ -168,4 +172,4 @@ def size_of(command: Command) -> int:
 
 def _word_size(word: Word) -> int:
     size = len(word.data) + (len(word.output.data) if word.output else 0)
-    return size + sum(len(told.body) for told in word.events) if word.events else size
+    return size + sum(len(told.body) + ROW for told in word.events) if word.events else size

@@ -15,7 +15,7 @@ from fleetd.engine.engine import Engine
 from fleetd.errors import Overloaded, Unavailable
 
 PAGE = 1_000
-"""Events of one page read for a watcher that catches up."""
+"""Events of one message at most, and of one page read for a watcher that catches up."""
 DELIVERY = 1 << 20
 """Bytes of the events of one message, at most, unless one event has more."""
 
@@ -53,7 +53,7 @@ class TaskWatch:
                         yield _last(position, int(page.status or 0))
                         return
                     behind = not page.end or not subscription.go_live()
-                elif events := subscription.take(most):
+                elif events := subscription.take(most, PAGE):
                     fresh = [event for event in events if _number(event, task_id) >= position]
                     if fresh:
                         position = told = _number(fresh[-1], task_id) + 1

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from itertools import takewhile
 
 from fleetd.store.base import Retention, Trimmed
 from fleetd.store.json_text import encode
+from fleetd.store.rows import Row
 from fleetd.store.transaction import commit
 
 OVER = (
@@ -44,13 +46,18 @@ OLDEST_COMPARISONS = (
     " AND open = 0 ORDER BY number LIMIT ?"
 )
 FORGET_COMPARISONS = "DELETE FROM comparisons WHERE number <= ? AND open = 0"
-OLDEST_TASK_EVENTS = "SELECT position, time FROM task_events NOT INDEXED ORDER BY position LIMIT ?"
-FORGET_TASK_EVENTS = "DELETE FROM task_events WHERE position <= ?"
-# A run may have told a million of them: they go before their task, a batch at a time.
-FORGET_TOLD = (
-    "DELETE FROM task_events WHERE position IN (SELECT position FROM task_events INDEXED BY task_events_by_task"
-    f" WHERE task_ref {_LISTED} ORDER BY task_ref, seq LIMIT ?)"
+# The length of a body is known without reading it.
+OLDEST_TASK_EVENTS = (
+    "SELECT position, length(body), time FROM task_events NOT INDEXED ORDER BY position LIMIT ?"
 )
+# A run may have told a million of them: they go before their task, a batch at a time.
+TOLD = (
+    "SELECT position, length(body) FROM task_events INDEXED BY task_events_by_task"
+    f" WHERE task_ref {_LISTED} ORDER BY task_ref, seq LIMIT ?"
+)
+FORGET_TASK_EVENTS = f"DELETE FROM task_events WHERE position {_LISTED}"
+BYTES = 4 << 20
+"""Of the task events that leave at once, unless one has more: what is large takes as long as it is."""
 STILL_TOLD = (
     "SELECT value FROM json_each(?) WHERE EXISTS"
     " (SELECT 1 FROM task_events INDEXED BY task_events_by_task WHERE task_ref = value)"
@@ -68,12 +75,12 @@ def trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> Tr
 
 
 def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> Trimmed:
-    task_events = _trim_log(
-        connection, OLDEST_TASK_EVENTS, FORGET_TASK_EVENTS, retention.events_before, limit
-    )
+    oldest = connection.execute(OLDEST_TASK_EVENTS, (limit,)).fetchall()
+    old = list(takewhile(lambda line: line[2] < retention.events_before, oldest))
+    task_events, old_left = _forget(connection, old, limit)
     over = connection.execute(OVER, (retention.tasks_before, limit)).fetchall()
     over += connection.execute(DEAD, (retention.dead_before, limit - len(over))).fetchall()
-    gone, told = _untold(connection, [seq for (seq,) in over], limit)
+    gone, told, told_left = _untold(connection, [seq for (seq,) in over], limit)
     if gone:
         for statement in FORGET_TASKS:
             connection.execute(statement, (encode(gone),))
@@ -81,20 +88,34 @@ def _trim(connection: sqlite3.Connection, retention: Retention, limit: int) -> T
     audits = _trim_log(connection, OLDEST_AUDITS, FORGET_AUDITS, retention.audits_before, limit)
     deliveries = connection.execute(FORGET_DELIVERIES, (retention.events_before, limit)).rowcount
     compared = _trim_log(connection, OLDEST_COMPARISONS, FORGET_COMPARISONS, retention.events_before, limit)
-    more = limit in (len(over), events, audits, deliveries, task_events, told, compared)
+    more = old_left or told_left or limit in (len(over), events, audits, deliveries, compared)
     return Trimmed(len(gone), events, audits, more, deliveries, task_events + told, compared)
 
 
-def _untold(connection: sqlite3.Connection, seqs: list[int], limit: int) -> tuple[list[int], int]:
-    """Delete up to `limit` task events of tasks that are to leave; return the tasks that have none left, and how many events went."""
+def _untold(connection: sqlite3.Connection, seqs: list[int], limit: int) -> tuple[list[int], int, bool]:
+    """Delete task events of tasks that are to leave; return the tasks that have none left, how many events went, and whether more may be there."""
     if not seqs:
-        return [], 0
+        return [], 0, False
     listed = encode(seqs)
-    count = connection.execute(FORGET_TOLD, (listed, limit)).rowcount
-    if count < limit:
-        return seqs, count
+    count, left = _forget(connection, connection.execute(TOLD, (listed, limit)).fetchall(), limit)
+    if not left:
+        return seqs, count, False
     told = {seq for (seq,) in connection.execute(STILL_TOLD, (listed,))}
-    return [seq for seq in seqs if seq not in told], count
+    return [seq for seq in seqs if seq not in told], count, True
+
+
+def _forget(connection: sqlite3.Connection, lines: Sequence[Row], limit: int) -> tuple[int, bool]:
+    """Delete task events, of which lines begin with position and bytes, up to a bound; return how many, and whether more may be there."""
+    gone: list[int] = []
+    size = 0
+    for line in lines:
+        size += line[1]
+        if gone and size > BYTES:
+            break
+        gone.append(line[0])
+    if gone:
+        connection.execute(FORGET_TASK_EVENTS, (encode(gone),))
+    return len(gone), len(gone) < len(lines) or len(lines) == limit
 
 
 def _trim_log(connection: sqlite3.Connection, oldest: str, forget: str, before: int, limit: int) -> int:

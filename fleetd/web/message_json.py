@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import difflib
 import json
+import math
 import re
 from base64 import b64decode
 from collections.abc import Mapping
@@ -18,8 +19,10 @@ from typing import Any, NoReturn, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, EncodeError, Message
+from google.protobuf.struct_pb2 import Value
 
+from fleetd.api.envelopes import name_of
 from fleetd.errors import InvalidArgument
 
 M = TypeVar("M", bound=Message)
@@ -65,15 +68,53 @@ def message_of(kind: type[M], value: Mapping[str, Any]) -> M:
     message: M = kind()
     try:
         json_format.ParseDict(fitted, message)
+        # Free JSON can be nested deeper than messages may be: it could be stored, and nobody could read it again.
+        kind.FromString(message.SerializeToString())
     except (json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidArgument([_told(kind.DESCRIPTOR, str(error))]) from None
+    except (DecodeError, EncodeError):
+        raise InvalidArgument([("request", "is nested too deep")]) from None
     return message
 
 
 def json_of(message: Message) -> dict[str, Any]:
     """Return the JSON object of a message; fields at their default are left out."""
-    found: dict[str, Any] = json_format.MessageToDict(message)
+    return fields_of(message)
+
+
+def fields_of(message: Message, **options: Any) -> dict[str, Any]:
+    """Return what protobuf's MessageToDict returns; in free JSON numbers that JSON does not know are their names."""
+    try:
+        found: dict[str, Any] = json_format.MessageToDict(message, **options)
+    except json_format.SerializeToJsonError:
+        found = json_format.MessageToDict(_finite(message), **options)
     return found
+
+
+def _finite(message: Message) -> Message:
+    """Return a message with the names of such numbers in their place."""
+    whole = type(message)()
+    whole.CopyFrom(message)
+    _name_numbers(whole)
+    return whole
+
+
+def _name_numbers(message: Any) -> None:
+    if isinstance(message, Value) and message.HasField("number_value"):
+        if not math.isfinite(message.number_value):
+            message.string_value = name_of(message.number_value)
+        return
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if not field.is_repeated:
+            _name_numbers(value)
+        elif not field.message_type.GetOptions().map_entry:
+            for one in value:
+                _name_numbers(one)
+        elif field.message_type.fields_by_name["value"].message_type is not None:
+            for one in value.values():
+                _name_numbers(one)
 
 
 def encoded(value: object) -> bytes:

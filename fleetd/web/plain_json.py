@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+
+from fleetd.web.message_json import fields_of
 
 BIG = {
     FieldDescriptor.CPPTYPE_INT64,
@@ -17,9 +18,7 @@ BIG = {
 
 def plain(message: Message) -> dict[str, Any]:
     """Return the JSON object of a message."""
-    value = json_format.MessageToDict(
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
+    value = fields_of(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     found: dict[str, Any] = _object(message.DESCRIPTOR, value)
     return found
 

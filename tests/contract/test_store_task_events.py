@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fleetd.core.task import Status
 from fleetd.core.task_event import TaskEvent
+from fleetd.store import retention
 from fleetd.store.base import Retention, Trimmed
 from tests.contract.place import NOW, a_task, add, change, load, task, write
 
@@ -156,3 +159,20 @@ async def test_a_task_whose_events_are_leaving_can_be_put_back(store):
     await tell(store, an_event(1, 4))
     assert await store.trim(Retention(dead_before=NOW + 1), 2) == Trimmed()
     assert await numbers(store, "task-1") == ([(3, "task-1", 3), (4, "task-1", 4)], True)
+
+
+async def test_large_events_leave_fewer_at_once(store, monkeypatch):
+    """D12, G6: what waits for the writer meanwhile shall not wait for a hundred mebibytes."""
+    monkeypatch.setattr(retention, "BYTES", 250)
+    await add(store, a_task(1, status=Status.COMPLETED, finished_at=NOW), a_task(2))
+    large = [replace(an_event(1 + n % 2, 1 + n // 2), body=b"x" * 100) for n in range(8)]
+    await tell(store, *large, replace(an_event(2, 5), body=b"x" * 300))
+    found = []
+    for limits in (Retention(tasks_before=NOW + 1), Retention(events_before=NOW + 1)):
+        more = True
+        while more:
+            trimmed = await store.trim(limits, 500)
+            more = trimmed.more
+            found.append((trimmed.tasks, trimmed.task_events))
+    assert found == [(0, 2), (1, 2), (0, 2), (0, 2), (0, 1)]
+    assert await numbers(store) == ([], True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fleet.v1 import lease_pb2
+from fleet.v1 import lease_pb2, task_event_pb2
 from fleetd.api.convert_leases import acks_out, leases_out, split, words_in
 from fleetd.api.limits import Limits
 from fleetd.core.instance import Instance
@@ -104,6 +104,20 @@ def test_too_many_words_at_once_are_refused():
     """S7."""
     with pytest.raises(InvalidArgument, match="reports: must have at most 1,000 entries"):
         words_in([lease_pb2.Report()] * 1_001, Limits())
+
+
+def test_too_many_events_at_once_are_refused_in_however_many_words_they_come():
+    """S7, G6: the daemon stands still while it reads them, small as they are."""
+    event = task_event_pb2.TaskEvent(heartbeat={})
+
+    def said(count):
+        words = [lease_pb2.EventsWord(first=1, events=[event] * 1_000) for _ in range(count // 1_000)]
+        words.append(lease_pb2.EventsWord(first=1, events=[event] * (count % 1_000)))
+        return [lease_pb2.Report(task_id="t", lease_epoch=1, events=word) for word in words]
+
+    assert len(words_in(said(9_999), Limits())) == 10
+    with pytest.raises(InvalidArgument, match="at most 10,000 events"):
+        words_in(said(10_001), Limits())
 
 
 def test_messages_are_split_by_bytes_and_keep_their_order():

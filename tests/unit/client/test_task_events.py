@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+from google.protobuf.message import DecodeError, EncodeError
 
 from fleet.v1.task_event_pb2 import CallStatus, StepStatus
 from fleetd_client import InvalidArgument, task_events
+from fleetd_client.stubs import ClaimRequest, TaskEvent
 from fleetd_client.task_events import kind
 
 MADE = {
@@ -99,6 +101,46 @@ def test_an_unknown_kind_shows_its_own_type():
     assert kind(MADE["plan_step"]()) == "plan_step"
 
 
+def nested(levels):
+    value = {}
+    for _ in range(levels):
+        value = {"": value}
+    return value
+
+
+def travelling(event):
+    """The event as it would travel, and be read."""
+    whole = ClaimRequest()
+    whole.reports.reports.add().events.events.append(event)
+    return ClaimRequest.FromString(whole.SerializeToString())
+
+
+@pytest.mark.parametrize("make", [nested, lambda levels: [nested(levels - 1)]])
+def test_what_is_nested_too_deep_to_travel_is_refused_and_nothing_else(make):
+    """G6, S3: one such event in a message would take the whole agent down."""
+    refused = []
+    for levels in range(1, 60):
+        event = None
+        try:
+            event = task_events.tool_result("x", make(levels))
+            task_events.checked(event)
+        except InvalidArgument:
+            refused.append(levels)
+            if event is not None:
+                with pytest.raises((DecodeError, EncodeError)):
+                    travelling(event)
+        else:
+            travelling(event)
+    assert refused == list(range(min(refused), 60))
+
+
+@pytest.mark.parametrize("event", [None, "text", TaskEvent()])
+def test_only_events_are_told(event):
+    """G6, S3."""
+    with pytest.raises(InvalidArgument, match="event"):
+        task_events.checked(event)
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
@@ -120,6 +162,10 @@ def test_an_unknown_kind_shows_its_own_type():
         (lambda: task_events.other("unknown"), "type"),
         (lambda: task_events.other("x" * 65), "type"),
         (lambda: task_events.other("1st"), "type"),
+        (lambda: task_events.tool_result("x", 10**400), "result"),
+        (lambda: task_events.tool_result("x", nested(3_000)), "result"),
+        (lambda: task_events.message("\ud800"), "event"),
+        (lambda: task_events.heartbeat(at=1e300), "event"),
     ],
 )
 def test_what_is_bad_is_refused_by_its_field(make, field):

@@ -316,3 +316,17 @@ def test_every_good_event_is_stored_once_and_in_order_whatever_breaks(most, befo
     assert course.ledger.stored == [text for text in course.said if not text.startswith("bad")]
     assert course.ledger.last == "complete"
     assert course.heard == len(course.said)
+
+
+def test_no_message_has_more_events_than_the_daemon_takes():
+    """S7: after a long absence many runs have much to tell."""
+    keys = [(f"task-{number}", 1) for number in range(25)]
+    session = holding(*keys)
+    for key in keys:
+        say(session, *map(str, range(1_000)), key=key)
+    counts = [
+        sum(len(report.events.events) for report in message.reports.reports)
+        for message in session.outgoing(1.0)
+        if message.HasField("reports")
+    ]
+    assert counts == [10_000, 10_000, 5_000]

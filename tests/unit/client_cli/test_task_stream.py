@@ -117,4 +117,20 @@ def test_of_all_tasks_the_place_in_the_log_is_shown_and_the_task(router):
 def test_an_event_of_a_kind_that_this_version_does_not_know_is_still_a_line():
     """G6."""
     event = s.TaskEvent(seq=3)
-    assert [column.cell(event, 0.0) for column in EVENT[2:4]] == ["", ""]
+    assert [column.cell(event, 0.0) for column in (EVENT[2], EVENT[-1])] == ["", ""]
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_numbers_that_json_does_not_know_are_shown_by_their_names(router, form):
+    """G6: one such event must not hide all others."""
+    event = s.TaskEvent()
+    for name, number in (("a", "nan"), ("b", "inf"), ("c", "-inf"), ("d", "1")):
+        event.message.data.fields[name].list_value.values.add().number_value = float(number)
+    router.answers["ListTaskEvents"] = s.ListTaskEventsResponse(events=numbered(event), end=True)
+    shown = router.run("tasks", "stream", "T", "-o", form).stdout
+    said = [
+        f'"{key}": [{value}]'
+        for key, value in zip("abcd", ('"NaN"', '"Infinity"', '"-Infinity"', "1"), strict=True)
+    ]
+    for one in said:
+        assert one.replace(" ", "") in shown.replace(" ", "")

@@ -464,6 +464,19 @@ async def test_an_agent_that_never_reads_its_acknowledgements_is_ended(fleet):
     assert (agent.end.reason, agent.end.reconnect_after) == ("OUTBOX_OVERFLOW", 1_000)
 
 
+async def test_a_stream_that_was_taken_over_is_not_heard_any_more(fleet):
+    """D2, G6: what was said there is said again on the new one, and may have been mended meanwhile."""
+    task = await fleet.submit()
+    old = await fleet.agent()
+    offer = await old.start()
+    new = await fleet.agent(held=(ref(offer),))
+    fleet.engine.sessions.post_words(old.session, old.saying(offer, WordKind.COMPLETE).words)
+    await fleet.settle()
+    assert await fleet.status(task.id) is Status.RUNNING
+    await new.say(offer, WordKind.COMPLETE)
+    assert await fleet.status(task.id) is Status.COMPLETED
+
+
 async def test_one_stream_may_have_only_so_many_messages_in_the_engine(fleet):
     """S7."""
     agent = await fleet.agent()

@@ -104,3 +104,10 @@ async def test_whoever_waits_learns_of_events_and_ends(feed):
     feed.close()
     assert subscription.closed
     assert feed.subscribe("").closed
+
+
+def test_so_many_are_taken_at_once_and_no_more(feed):
+    """G6: a message of the smallest events has a bound, too."""
+    subscription = feed.subscribe("")
+    feed.publish(map(an_event, range(1, 6)))
+    assert [positions(subscription.take(1 << 20, 2)) for _ in range(4)] == [[1, 2], [3, 4], [5], []]

@@ -73,14 +73,11 @@ HOT = {
     "retention.FORGET_AUDITS": (retention.FORGET_AUDITS, [f"SEARCH audits {BY_ROWID}<?)"]),
     "retention.FORGET_TASK_EVENTS": (
         retention.FORGET_TASK_EVENTS,
-        [f"SEARCH task_events {BY_ROWID}<?)"],
+        [f"SEARCH task_events {BY_ROWID}=?)"],
     ),
-    "retention.FORGET_TOLD": (
-        retention.FORGET_TOLD,
-        [
-            f"SEARCH task_events {BY_ROWID}=?)",
-            "SEARCH task_events USING INDEX task_events_by_task (task_ref=?)",
-        ],
+    "retention.TOLD": (
+        retention.TOLD,
+        ["SEARCH task_events USING INDEX task_events_by_task (task_ref=?)"],
     ),
     "retention.STILL_TOLD": (
         retention.STILL_TOLD,

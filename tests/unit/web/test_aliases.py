@@ -219,6 +219,26 @@ async def told(wire, lease, *events):
     assert answer["acks"][0]["result"] == "REPORT_RESULT_ACCEPTED", answer
 
 
+async def test_what_is_nested_too_deep_to_be_read_again_is_refused(wire):
+    """G6, S7: one such event, once stored, would hide the events of all tasks."""
+    await dispatched(wire)
+    lease = await dequeued(wire)
+    word = {"task_id": lease["task_id"], "lease_epoch": lease["lease_epoch"]}
+    answers = []
+    for levels in range(20, 60):
+        data = {}
+        for _ in range(levels):
+            data = {"a": data}
+        event = {"message": {"data": data}}
+        report = word | {"events": {"first": 1 + answers.count(200), "events": [event]}}
+        body = {"agent_id": "old-agent", "reports": [report]}
+        answers.append((await wire.post("/fleet.v1.Dispatcher/ReportTasks", body)).status_code)
+    assert answers == sorted(answers)
+    assert {200, 400} == set(answers)
+    page = await ok(wire, "GET", f"/api/v1/tasks/{lease['task_id']}/events")
+    assert len(page["events"]) == answers.count(200)
+
+
 async def test_what_a_run_tells_is_read_as_json_events(wire):
     """G6, S4: a page at a time, from a seq."""
     await dispatched(wire)

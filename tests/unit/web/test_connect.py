@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
-from fleet.v1 import dispatcher_pb2, task_pb2
+from fleet.v1 import dispatcher_pb2, task_event_pb2, task_pb2
 from fleetd.api.errors import Code
 from fleetd.core.settings import Rules
 from fleetd.web.errors import STATUSES
+from fleetd.web.message_json import json_of
+from fleetd.web.plain_json import plain
 from fleetd.web.port import PortOptions
 from tests.unit.web.wire import bad_fields, details, reason, until
 
@@ -415,3 +418,15 @@ async def test_of_a_defect_only_an_incident_goes_out(wire):
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     assert "secret" not in response.text
     assert "call_failed" in {event for event, _ in wire.log.lines}
+
+
+@pytest.mark.parametrize("shape", [json_of, plain])
+def test_numbers_that_json_does_not_know_are_given_out_by_their_names(shape):
+    """S4, G6: an agent can store them, and nobody must be kept from reading what is beside them."""
+    event = task_event_pb2.TaskEvent()
+    for name, number in (("a", "nan"), ("b", "inf"), ("c", "-inf"), ("d", "1.5")):
+        event.message.data.fields[name].list_value.values.add().number_value = float(number)
+    told = dispatcher_pb2.ListTaskEventsResponse(events=[event])
+    data = shape(told)["events"][0]["message"]["data"]
+    assert data == {"a": ["NaN"], "b": ["Infinity"], "c": ["-Infinity"], "d": [1.5]}
+    assert math.isnan(told.events[0].message.data["a"][0])

@@ -42,8 +42,9 @@ from fleetd_client.times import span
 log = logging.getLogger("fleetd_client")
 
 PROTOCOL_VERSION = 1
-# The daemon's limits of one Reports message, the second with room to its 8 MiB.
+# The daemon's limits of one Reports message, the last with room to its 8 MiB.
 REPORTS_ITEMS = 1_000
+REPORTS_EVENTS = 10_000
 REPORTS_BYTES = 3 * 1024 * 1024
 # Progress is for people: two words a second and task are all an eye can follow.
 PROGRESS_SECONDS = 0.5
@@ -469,12 +470,15 @@ def _runs(held: Held) -> bool:
 
 
 def _batches(reports: list[Report]) -> Iterable[list[Report]]:
-    start = size = 0
+    start = size = told = 0
     for index, report in enumerate(reports):
         its = report.ByteSize()
-        if index > start and (index - start == REPORTS_ITEMS or size + its > REPORTS_BYTES):
+        events = len(report.events.events) if report.HasField("events") else 0
+        full = index - start == REPORTS_ITEMS or size + its > REPORTS_BYTES or told + events > REPORTS_EVENTS
+        if index > start and full:
             yield reports[start:index]
-            start, size = index, 0
+            start, size, told = index, 0, 0
         size += its
+        told += events
     if start < len(reports):
         yield reports[start:]

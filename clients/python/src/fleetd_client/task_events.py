@@ -14,28 +14,51 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec
 
 from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.message import DecodeError, EncodeError
 from google.protobuf.struct_pb2 import Struct, Value
 
 from fleet.v1 import task_event_pb2 as pb
 from fleetd_client.errors import InvalidArgument
-from fleetd_client.stubs import TaskEvent
+from fleetd_client.stubs import ClaimRequest, TaskEvent
 from fleetd_client.tasks import new_key
 from fleetd_client.times import Moment, Span, duration, timestamp
 from fleetd_client.words import number
 
+P = ParamSpec("P")
+
 # The daemon's limits of one event.
 EVENT_BYTES = 256 * 1024
 ID_CHARS = 128
+# A level of protobuf takes two bytes at least, and a message may have 100 of them: with so few bytes there is no need to look.
+SURELY_FLAT = 150
+TOO_DEEP = [("event", "nested too deep: some 30 levels are the most")]
 TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 DATA = TaskEvent.DESCRIPTOR.oneofs_by_name["data"]
 # What none of an agent's own kinds may be called: the known ones, and what the daemon calls those that it does not know.
 TAKEN = frozenset(field.name for field in DATA.fields) | {"unknown"}
 
 
+def _made(function: Callable[P, TaskEvent]) -> Callable[P, TaskEvent]:
+    """Half a surrogate pair in a text, a time out of range, or what is nested too deep, is InvalidArgument like everything that is bad."""
+
+    @wraps(function)
+    def make(*arguments: P.args, **keywords: P.kwargs) -> TaskEvent:
+        try:
+            return function(*arguments, **keywords)
+        except (ValueError, OverflowError) as error:
+            raise InvalidArgument([("event", str(error))]) from error
+        except (DecodeError, EncodeError):
+            raise InvalidArgument(TOO_DEEP) from None
+
+    return make
+
+
+@_made
 def message(
     content: str = "",
     *,
@@ -48,6 +71,7 @@ def message(
     return _event(id, at, message=pb.MessageEvent(content=content, role=role, data=_struct("data", data)))
 
 
+@_made
 def error(
     code: str,
     message: str = "",
@@ -62,6 +86,7 @@ def error(
     return _event(id, at, error=pb.ErrorEvent(code=code, message=message, step_id=step_id, call_id=call_id))
 
 
+@_made
 def done(
     *,
     session_id: str = "",
@@ -81,11 +106,13 @@ def done(
     return _event(id, at, done=its)
 
 
+@_made
 def heartbeat(*, id: str = "", at: Moment | None = None) -> TaskEvent:  # noqa: A002 - as the API calls it
     """The work goes on, and there is nothing to say."""
     return _event(id, at, heartbeat=pb.HeartbeatEvent())
 
 
+@_made
 def plan_step(
     step_id: str,
     status: str | int,
@@ -108,6 +135,7 @@ def plan_step(
     return _event(id, at, plan_step=its)
 
 
+@_made
 def skill_call(
     skill_name: str = "",
     arguments: Mapping[str, Any] | None = None,
@@ -128,6 +156,7 @@ def skill_call(
     return _event(id, at, skill_call=its)
 
 
+@_made
 def skill_result(
     skill_name: str = "",
     result: Any = None,
@@ -148,6 +177,7 @@ def skill_result(
     return _event(id, at, skill_result=its)
 
 
+@_made
 def mcp_call(
     tool_name: str,
     arguments: Mapping[str, Any] | None = None,
@@ -161,6 +191,7 @@ def mcp_call(
     return _event(id, at, mcp_call=_call(tool_name, server_id, arguments, status))
 
 
+@_made
 def mcp_result(
     tool_name: str,
     result: Any = None,
@@ -179,6 +210,7 @@ def mcp_result(
     return _event(id, at, mcp_result=pb.ToolEvent(server_id=server_id, tool_name=tool_name, **answer))
 
 
+@_made
 def tool_call(
     tool_name: str,
     arguments: Mapping[str, Any] | None = None,
@@ -192,6 +224,7 @@ def tool_call(
     return _event(id, at, tool_call=_call(tool_name, server_id, arguments, status))
 
 
+@_made
 def tool_result(
     tool_name: str,
     result: Any = None,
@@ -210,6 +243,7 @@ def tool_result(
     return _event(id, at, tool_result=pb.ToolEvent(server_id=server_id, tool_name=tool_name, **answer))
 
 
+@_made
 def other(
     type: str,  # noqa: A002 - as the API calls it
     data: Mapping[str, Any] | None = None,
@@ -224,14 +258,21 @@ def other(
     return _event(id, at, other=pb.OtherEvent(type=type, data=_struct("data", data)))
 
 
-def checked(event: TaskEvent) -> int:
+def checked(event: object) -> int:
     """Bytes of an event that may travel; InvalidArgument for one that the daemon would refuse for its size or form."""
-    if event.WhichOneof("data") is None and not event.ByteSize():
-        raise InvalidArgument([("event", "an event of fleetd_client.task_events, not an empty one")])
+    if not isinstance(event, TaskEvent) or (event.WhichOneof("data") is None and not event.ByteSize()):
+        raise InvalidArgument([("event", "an event of fleetd_client.task_events, and not an empty one")])
     if len(event.id) > ID_CHARS:
         raise InvalidArgument([("id", f"at most {ID_CHARS} characters, not {len(event.id)}")])
     if (size := event.ByteSize()) > EVENT_BYTES:
         raise InvalidArgument([("event", f"at most {EVENT_BYTES} bytes, not {size}")])
+    if size > SURELY_FLAT:
+        try:
+            whole = ClaimRequest()
+            whole.reports.reports.add().events.events.append(event)
+            ClaimRequest.FromString(whole.SerializeToString())
+        except (DecodeError, EncodeError):
+            raise InvalidArgument(TOO_DEEP) from None
     return int(size)
 
 
@@ -296,5 +337,5 @@ def _parsed(field: str, value: Any, into: Any) -> Any:
     try:
         json.dumps(value, allow_nan=False)  # what could be kept, but not be shown as JSON again
         return ParseDict(value, into)
-    except (ParseError, TypeError, ValueError) as error:
+    except (ParseError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument([(field, f"a value JSON can hold: {error}")]) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.struct_pb2 import Value
 
 # Proto JSON writes them as strings for the sake of JavaScript; ours count events and bytes and stay far below 2^53.
 WIDE = frozenset({FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64})
@@ -15,8 +17,39 @@ FREE = frozenset({"google.protobuf.Struct", "google.protobuf.Value", "google.pro
 
 def record(message: Any) -> dict[str, Any]:
     """The JSON object of a message; unset messages and optional fields are absent, everything else is there with its default."""
-    found: dict[str, Any] = MessageToDict(message, always_print_fields_with_no_presence=True)
+    try:
+        found: dict[str, Any] = MessageToDict(message, always_print_fields_with_no_presence=True)
+    except SerializeToJsonError:
+        whole = type(message)()
+        whole.CopyFrom(message)
+        _name_numbers(whole)
+        found = MessageToDict(whole, always_print_fields_with_no_presence=True)
     return _shape(message.DESCRIPTOR, found)
+
+
+def _name_numbers(message: Any) -> None:
+    """Put the names that protobuf has for them in the place of numbers in free JSON that JSON does not know."""
+    if isinstance(message, Value) and message.HasField("number_value"):
+        if not math.isfinite(message.number_value):
+            message.string_value = (
+                "NaN"
+                if math.isnan(message.number_value)
+                else "Infinity"
+                if message.number_value > 0
+                else "-Infinity"
+            )
+        return
+    for field, value in message.ListFields():
+        kind = field.message_type
+        if kind is None:
+            continue
+        if not field.is_repeated:
+            _name_numbers(value)
+            continue
+        entry = kind.fields_by_name["value"].message_type if kind.GetOptions().map_entry else kind
+        if entry is not None:
+            for one in value.values() if entry is not kind else value:
+                _name_numbers(one)
 
 
 def _shape(descriptor: Any, found: dict[str, Any]) -> dict[str, Any]:

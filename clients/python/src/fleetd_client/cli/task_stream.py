@@ -138,9 +138,10 @@ EVENT = (
     Column("SEQ", lambda event, _: str(event.seq), right=True, width=4),
     Column("TIME", lambda event, _: clock(event.timestamp)),
     Column("TYPE", lambda event, _: kind(event), width=12),
-    Column("SAYS", lambda event, _: gist(event), free=True),
     Column("RUN", lambda event, _: str(event.lease_epoch), Shown.WIDE),
     Column("ID", lambda event, _: str(event.id), Shown.WIDE),
+    # Last: it may be long.
+    Column("SAYS", lambda event, _: gist(event), free=True),
 )
 EVENT_OF_ANY = (
     Column("POSITION", lambda event, _: str(event.position), right=True),
