@@ -128,7 +128,9 @@ class ToldChecker:
             of_task = self._by_task.setdefault(fact.task_id, [])
             if (fact.position, fact.seq) != (len(self._facts) + 1, len(of_task) + 1):
                 self._violated(f"{fact} follows position {len(self._facts)} and seq {len(of_task)}")
-            self._world.history.note("told", f"{fact.position} {fact.task_id} {fact.seq} by {fact.lease_epoch}")
+            self._world.history.note(
+                "told", f"{fact.position} {fact.task_id} {fact.seq} by {fact.lease_epoch}"
+            )
             self._facts.append(fact)
             of_task.append(fact)
         for each in record.writes:

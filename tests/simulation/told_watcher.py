@@ -99,7 +99,9 @@ class ToldWatcher:
             self._next = numbers[0] if numbers else resume
             present = told.newest(self._task_id) + 1 if self._first < 0 else told.oldest(self._task_id)
             if not self._least <= self._next <= present:
-                self._wrong(f"asked for {self._first} and was sent {self._next}, not {self._least} to {present}")
+                self._wrong(
+                    f"asked for {self._first} and was sent {self._next}, not {self._least} to {present}"
+                )
         for number, event in zip(numbers, message.events, strict=True):
             if number != self._next:
                 self._wrong(f"was shown {number}, {self._next} comes next")

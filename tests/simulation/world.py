@@ -96,6 +96,8 @@ class World:
             self._down_until = self.clock.now() + self.random.choice((100, 3_000, 50_000))
 
     async def _start_daemon(self) -> None:
+        # A store that is opened anew has no rows at hand.
+        self.store.real._live = {}
         daemon = Daemon(self)
         await daemon.start()
         await self.watcher.connect(daemon)
