@@ -19,7 +19,7 @@ from fleetd.api.convert_times import milliseconds
 from fleetd.api.ids import NewId
 from fleetd.api.limits import DAY, SECOND, Limits
 from fleetd.api.methods_tasks import REASON
-from fleetd.api.pages import fitting, make_token, page_size, read_number
+from fleetd.api.pages import fitting, make_token, page_size, read_number, read_token
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.audit import Audited
 from fleetd.core.fallback import Fallback, Forced, Phase, decayed
@@ -32,6 +32,8 @@ from fleetd.errors import InvalidArgument
 LONGEST_FORCE = 30 * DAY
 EXAMINED = 10_000
 """Comparisons one page may look at."""
+LIST = b"rollouts"
+"""What tokens of the list of rollouts are bound to."""
 MOST_VERSION = (1 << 63) - 1
 
 
@@ -63,9 +65,18 @@ class RolloutMethods:
         return self._shown(self._book.find_present(name))
 
     async def list_rollouts(self, request: pb.ListRolloutsRequest, call: Call) -> pb.ListRolloutsResponse:
-        names = self._book.present.names()
-        shown = (self._shown(self._book.find_present(name)) for name in names)
-        return pb.ListRolloutsResponse(rollouts=fitting(shown, self._limits.delivery))
+        fields = Fields()
+        limit = page_size(request.page_size, 100, self._limits.page, fields)
+        after = read_token(request.page_token, LIST, fields)
+        fields.check()
+        names = [name for name in self._book.present.names() if name > after]
+        shown = (self._shown(self._book.find_present(name)) for name in names[:limit])
+        rollouts = fitting(shown, self._limits.delivery)
+        more = len(rollouts) < len(names)
+        return pb.ListRolloutsResponse(
+            rollouts=rollouts,
+            next_page_token=make_token(rollouts[-1].rollout.name, LIST) if more else "",
+        )
 
     async def remove_rollout(self, request: pb.RemoveRolloutRequest, call: Call) -> pb.RemoveRolloutResponse:
         fields = Fields()

@@ -348,7 +348,9 @@ class RouteMethods:
             return advice
         before = kept.mode_told, kept.shadow_told
         kept.mode_told, kept.shadow_told = kept.mode_told or not shadow, kept.shadow_told or shadow
-        took = engine.clock.now() - kept.made if latency is None else latency
+        # The latency that is reported is that of the last try; of work that took several it says little.
+        alone = latency is not None and not kept.tried and not kept.retries
+        took = latency if alone and latency is not None else engine.clock.now() - kept.made
         mode = decision.shadow if shadow else decision.mode
         sample = Sample(decision.rollout, decision.org_id, mode, decision.epoch, failure.code, took, shadow)
         size, digest = (told.size, told.digest) if told is not None else (0, "")

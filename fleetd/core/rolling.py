@@ -17,6 +17,9 @@ ORG_STATES = 1_000
 Orgs of one rollout that stand somewhere of their own: as many as are counted apart. Names of orgs come from callers, who must not fill memory with them.
 """
 
+MOST_ROLLOUTS = 1_000
+"""Rollouts of the store: each keeps windows in memory, and nobody looks after so many."""
+
 EVENTS = {
     Step.TRIP: EventType.ROLLOUT_FALLBACK_ON,
     Step.BEGIN_TRIAL: EventType.ROLLOUT_TRIAL,
@@ -44,6 +47,10 @@ class PutRollout:
         if holding is not None and holding.origin is not Origin.STORE:
             raise _elsewhere(holding, "change")
         before = holding.version if holding is not None else 0
+        if holding is None and len(view.names()) >= MOST_ROLLOUTS:
+            raise Overloaded(
+                "ROLLOUTS_LIMIT", f"there are {MOST_ROLLOUTS:,} rollouts, the limit: remove one first", 60_000
+            )
         if self.expected_version and self.expected_version != before:
             raise Conflict(
                 "VERSION_MISMATCH",

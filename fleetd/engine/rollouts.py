@@ -211,11 +211,13 @@ class Rollouts:
         """Take what the probe of the new mode found out."""
         before = self._health.get(name, Health())
         self._health[name] = Health(0 if well else before.failures + 1, detail, asked=True)
-        if not well:
-            self._log.warning(
-                "rollout_health_failed", rollout=name, in_a_row=before.failures + 1, detail=detail
-            )
-        if self._book.present.rollout(name) is not None:
+        rollout, failures = self._book.present.rollout(name), before.failures + 1
+        # What everybody knows by now is said once a minute or so, not with every probe.
+        if not well and (
+            rollout is None or failures <= rollout.fallback.probe_failures or failures % 12 == 0
+        ):
+            self._log.warning("rollout_health_failed", rollout=name, in_a_row=failures, detail=detail)
+        if rollout is not None:
             self._judge((name, ""))
 
     def forget_health(self, name: str) -> None:
@@ -332,7 +334,8 @@ class Rollouts:
 
     def _post(self, scope: Scope, command: MoveFallback | ReleaseForced) -> None:
         def landed(future: asyncio.Future[Any]) -> None:
-            self._moving.pop(scope, None)
+            if self._moving.get(scope) is future:
+                del self._moving[scope]
             if future.cancelled() or future.exception() is not None:
                 self._again[scope] = self._engine.clock.now() + AGAIN
                 self._arm()

@@ -9,10 +9,10 @@ import pytest
 
 from fleet.v1 import rollout_pb2 as pb
 from fleetd.api.calls import Call
-from fleetd.core.rolling import DefineRollouts
+from fleetd.core.rolling import MOST_ROLLOUTS, DefineRollouts
 from fleetd.core.rollout import Origin, Rollout, RolloutMode
 from fleetd.core.task import TaskFilter
-from fleetd.errors import Conflict, InvalidArgument, NotFound, Unavailable, WrongState
+from fleetd.errors import Conflict, InvalidArgument, NotFound, Overloaded, Unavailable, WrongState
 from tests.unit.api.port import Port
 from tests.unit.api.routed import CLOUD, LOCAL, SECOND, refused
 
@@ -733,3 +733,20 @@ async def test_a_token_of_another_list_is_refused(port):
     token = (await port("ListComparisons", page_size=1)).next_page_token
     assert await refused(port, "ListComparisons", page_token=token, different=True) == ["page_token"]
     assert await refused(port, "ListComparisons", page_token=token, rollout="chat") == ["page_token"]
+
+
+async def test_rollouts_are_listed_a_page_at_a_time_and_no_more_of_them_are_taken_than_there_may_be(port):
+    """G1, S7."""
+    for number in range(5):
+        await put(port, name=f"r-{number:04}")
+    first = await port("ListRollouts", page_size=2)
+    second = await port("ListRollouts", page_size=1_000, page_token=first.next_page_token)
+    names = [[one.rollout.name for one in page.rollouts] for page in (first, second)]
+    assert names == [["r-0000", "r-0001"], ["r-0002", "r-0003", "r-0004"]]
+    assert (bool(first.next_page_token), second.next_page_token) == (True, "")
+    for number in range(5, MOST_ROLLOUTS):
+        await put(port, name=f"r-{number:04}")
+    with pytest.raises(Overloaded) as caught:
+        await put(port, name="one-more")
+    assert caught.value.reason == "ROLLOUTS_LIMIT"
+    await put(port, name="r-0007", percent=5)
