@@ -335,6 +335,7 @@ class RouteMethods:
         shadow = told is not None and told.shadow
         if shadow and not (kept.decision and kept.decision.shadow):
             raise InvalidArgument([("rollout.shadow", "must be left out: the decision named no shadow")])
+        alone = shadow or not (kept.tried or kept.retries)
         if shadow:
             advice = Advice(Step(StepKind.PROCEED), version=kept.plan.version)
         else:
@@ -349,7 +350,6 @@ class RouteMethods:
         before = kept.mode_told, kept.shadow_told
         kept.mode_told, kept.shadow_told = kept.mode_told or not shadow, kept.shadow_told or shadow
         # The latency that is reported is that of the last try; of work that took several it says little.
-        alone = latency is not None and not kept.tried and not kept.retries
         took = latency if alone and latency is not None else engine.clock.now() - kept.made
         mode = decision.shadow if shadow else decision.mode
         sample = Sample(decision.rollout, decision.org_id, mode, decision.epoch, failure.code, took, shadow)

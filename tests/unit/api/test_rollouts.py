@@ -399,6 +399,17 @@ async def test_an_outcome_of_a_plan_that_was_not_taken_counts_when_it_is_told_ag
     assert await new_total(chat) == (1, 0)
 
 
+async def test_work_that_took_several_tries_took_as_long_as_all_of_them(chat):
+    """G5: the latency that is reported is that of the last try"""
+    plan_id = (await route(chat)).plan.plan_id
+    chat.clock.advance(3_000)
+    await chat.outcome(plan_id=plan_id, code="CONN_REFUSED", latency={"seconds": 3})
+    chat.clock.advance(2_000)
+    await chat.outcome(plan_id=plan_id, latency={"seconds": 2})
+    assert await new_total(chat) == (1, 0)
+    assert (await metrics(chat)).metrics.new_mode.avg_latency.ToMilliseconds() == 5_000
+
+
 async def test_a_plan_that_gives_up_is_an_error_of_its_mode(chat):
     """G3"""
     plan_id = (await route(chat)).plan.plan_id
