@@ -42,11 +42,12 @@ Choice = tuple[str, Cause, bool]
 
 @dataclass(slots=True)
 class Stand:
-    """Since when a scope stands where it does (monotonic ms, as of the commit), and when it tripped last, for how long."""
+    """Since when a scope stands where it does (monotonic ms, as of the commit), when it tripped last, for how long, and when the engine heard of the commit."""
 
     began: int = 0
     tripped: int = 0
     dwell: int = 0
+    heard: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class RolloutChecker:
         self._leapt = 0
         self._restarted = 0
         self._refused = 0
+        self._moved: list[Scope] = []
         self._rested = 0
 
     # what the world tells
@@ -100,6 +102,13 @@ class RolloutChecker:
         """A transaction was not written: what it asked of a trial counts all the same."""
         self._refused = self._world.clock.now()
         self.unsure()
+
+    def heard(self) -> None:
+        """The engine hears of a transaction that was written, which may take it as long as the transaction did: its time begins now."""
+        for scope in self._moved:
+            if scope in self._stands:
+                self._stands[scope].heard = self._world.clock.now()
+        self._moved.clear()
 
     def unsure(self) -> None:
         """It is not known how much of the trials' traffic was asked for."""
@@ -214,6 +223,7 @@ class RolloutChecker:
                     self._stands[scope] = Stand(self._world.clock.now())
             else:
                 self._stands[scope] = Stand(self._world.clock.now())
+        self._moved += written.rollout_states
         for (name, _), state in written.rollout_states.items():
             if state is not None:
                 self.newest[name] = max(self.newest.get(name, 1), state.epoch)
@@ -406,7 +416,8 @@ class RolloutChecker:
             probe = health.get(scope[0])
             unwell = not scope[1] and probe is not None and probe.failures >= RULES.probe_failures
             length = state.dwell if state.phase is FALLBACK else RULES.trial_for + RULES.timeout_threshold
-            since = max(self._stands[scope].began, self._restarted)
+            stand = self._stands[scope]
+            since = max(stand.began, stand.heard, self._restarted)
             if not unwell and now > max(since + length, self._refused, daemon.suspended_until) + SOON:
                 self._violated(f"{scope} is {state.phase.name} for {now - since} ms, and nobody looks")
 
