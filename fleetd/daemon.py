@@ -125,6 +125,7 @@ class _Daemon:
         self._alerts = mapping.webhook_options(config)
         self._comments = mapping.comment_options(config)
         self._issues = mapping.issue_options(config, os.environ)
+        self._port: Port | None = None
         self._web: WebServer | None = None
         self._version = metadata.version("fleetd")
 
@@ -146,6 +147,8 @@ class _Daemon:
             await self._host_file.take(hosts)
             await self._define_chat()
             await self._rollout_file.take(rollouts)
+            if self._port is not None:
+                self._port.held = False
             server = self._server(table, bounds)
             address = await server.start()
             try:
@@ -179,7 +182,9 @@ class _Daemon:
         if not config.listen:
             return None
         options = PortOptions(config.max_body_bytes, config.body_timeout)
-        port = Port(Boundary(self._engine, self._log), table, options)
+        port = self._port = Port(Boundary(self._engine, self._log), table, options)
+        # Until the files are taken: a mode that was decided before that would not be the one they define.
+        port.held = True
         app = application(port, self._config.rpc.max_message_bytes, self._issues, self._config.rollouts.chat)
         return WebServer(WebOptions(config.listen, config.max_connections), app, port, self._log)
 
@@ -204,7 +209,12 @@ class _Daemon:
             "host file": self._host_file.keep_reading,
             "rollout file": self._rollout_file.keep_reading,
             "rollout probes": partial(
-                probe_rollouts, engine.rollout_book.effective, engine.rollouts_changed, engine.rollouts, log
+                probe_rollouts,
+                engine.rollout_book.effective,
+                engine.rollouts_changed,
+                engine.rollouts,
+                log,
+                engine.clock,
             ),
             "probes": partial(probe_instances, engine, mapping.probe_options(self._config), log),
         }

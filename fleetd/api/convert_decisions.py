@@ -93,7 +93,8 @@ def state_into(message: rollout_pb2.FallbackState, scope: Scope, state: Fallback
     message.reason = state.forced.reason if state.forced is not None and state.forced.on else state.reason
     if state.since:
         message.since.CopyFrom(timestamp(state.since))
-    if state.until and state.phase is not Phase.NORMAL:
+    # While something is forced nothing ends by itself, and afterwards the phase begins anew.
+    if state.until and state.phase is not Phase.NORMAL and state.forced is None:
         message.until.CopyFrom(timestamp(state.until))
     duration_into(message.dwell, dwell)
     message.failed_trials = state.failed_trials

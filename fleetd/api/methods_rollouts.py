@@ -19,11 +19,11 @@ from fleetd.api.convert_times import milliseconds
 from fleetd.api.ids import NewId
 from fleetd.api.limits import DAY, SECOND, Limits
 from fleetd.api.methods_tasks import REASON
-from fleetd.api.pages import fitting, make_token, page_size, read_number
+from fleetd.api.pages import fitting, make_token, page_size, read_number, read_token
 from fleetd.api.validate import WORD, Fields
 from fleetd.core.audit import Audited
 from fleetd.core.fallback import Fallback, Forced, Phase, decayed
-from fleetd.core.rolling import ForceFallback, PutRollout, RemoveRollout, ResetFallback
+from fleetd.core.rolling import ForceFallback, PutRollout, RemoveRollout, ResetFallback, own_holds
 from fleetd.core.rollout import Rollout, Sample
 from fleetd.core.rolloutbook import Scope
 from fleetd.engine.engine import Engine
@@ -32,6 +32,8 @@ from fleetd.errors import InvalidArgument
 LONGEST_FORCE = 30 * DAY
 EXAMINED = 10_000
 """Comparisons one page may look at."""
+LIST = b"rollouts"
+"""What tokens of the list of rollouts are bound to."""
 MOST_VERSION = (1 << 63) - 1
 
 
@@ -63,9 +65,18 @@ class RolloutMethods:
         return self._shown(self._book.find_present(name))
 
     async def list_rollouts(self, request: pb.ListRolloutsRequest, call: Call) -> pb.ListRolloutsResponse:
-        names = self._book.present.names()
-        shown = (self._shown(self._book.find_present(name)) for name in names)
-        return pb.ListRolloutsResponse(rollouts=fitting(shown, self._limits.delivery))
+        fields = Fields()
+        limit = page_size(request.page_size, 100, self._limits.page, fields)
+        after = read_token(request.page_token, LIST, fields)
+        fields.check()
+        names = [name for name in self._book.present.names() if name > after]
+        shown = (self._shown(self._book.find_present(name)) for name in names[:limit])
+        rollouts = fitting(shown, self._limits.delivery)
+        more = len(rollouts) < len(names)
+        return pb.ListRolloutsResponse(
+            rollouts=rollouts,
+            next_page_token=make_token(rollouts[-1].rollout.name, LIST) if more else "",
+        )
 
     async def remove_rollout(self, request: pb.RemoveRolloutRequest, call: Call) -> pb.RemoveRolloutResponse:
         fields = Fields()
@@ -159,7 +170,9 @@ class RolloutMethods:
 
     def _figures_into(self, message: rollout_pb2.RolloutMetrics, name: str, org_id: str) -> None:
         figures_into(message, self._engine.rollouts.figures(name, org_id))
-        self._state_into(message.fallback, (name, org_id))
+        state = self._book.present.state
+        own = not org_id or own_holds(state((name, org_id)), state((name, "")))
+        self._state_into(message.fallback, (name, org_id if own else ""))
 
     def _state(self, scope: Scope, state: Fallback) -> rollout_pb2.FallbackState:
         message = rollout_pb2.FallbackState()
@@ -172,9 +185,20 @@ class RolloutMethods:
 
 
 def reported(outcome: Outcome, code: str, latency: int, engine: Engine) -> Sample:
-    """Return the sample of an outcome that stands alone. Raises NotFound ROLLOUT_NOT_FOUND, InvalidArgument for a mode that is none of the rollout's."""
+    """
+    Return the sample of an outcome that stands alone. Raises NotFound ROLLOUT_NOT_FOUND, InvalidArgument for a mode that is none of the rollout's or has no shadows, or an
+    epoch that has not begun: it would count in every later one, whatever is reset (G4b).
+    """
     rollout = engine.rollout_book.find_present(outcome.rollout)
+    newest = engine.rollout_book.present.epoch(rollout.name)
+    if outcome.epoch > newest:
+        right = f"must be as the decision said: the newest is {newest}, not {outcome.epoch}"
+        raise InvalidArgument([("rollout.epoch", right)])
     check_mode(outcome.mode, (rollout.old.name, rollout.new.name), "rollout.mode")
+    if outcome.shadow and outcome.mode != rollout.new.name:
+        raise InvalidArgument(
+            [("rollout.mode", f"must be {rollout.new.name} with shadow: the old mode has none")]
+        )
     return Sample(rollout.name, outcome.org_id, outcome.mode, outcome.epoch, code, latency, outcome.shadow)
 
 

@@ -330,9 +330,12 @@ class RouteMethods:
         instance = failure.instance
         if instance and registry.get(instance) is None and not _knows(kept, instance):
             raise unknown_instance(instance, registry.nearest(instance))
+        if told is not None and kept.decision is None:
+            raise InvalidArgument([("rollout", "must be left out: the plan was made without one")])
         shadow = told is not None and told.shadow
         if shadow and not (kept.decision and kept.decision.shadow):
             raise InvalidArgument([("rollout.shadow", "must be left out: the decision named no shadow")])
+        alone = shadow or not (kept.tried or kept.retries)
         if shadow:
             advice = Advice(Step(StepKind.PROCEED), version=kept.plan.version)
         else:
@@ -346,7 +349,8 @@ class RouteMethods:
             return advice
         before = kept.mode_told, kept.shadow_told
         kept.mode_told, kept.shadow_told = kept.mode_told or not shadow, kept.shadow_told or shadow
-        took = engine.clock.now() - kept.made if latency is None else latency
+        # The latency that is reported is that of the last try; of work that took several it says little.
+        took = latency if alone and latency is not None else engine.clock.now() - kept.made
         mode = decision.shadow if shadow else decision.mode
         sample = Sample(decision.rollout, decision.org_id, mode, decision.epoch, failure.code, took, shadow)
         size, digest = (told.size, told.digest) if told is not None else (0, "")

@@ -1,7 +1,7 @@
 """
 What somebody should be told at once: a breaker that opens or closes, dead letters above a threshold, a rollout that falls back (spec F8).
 
-Events that make alerts name what they concern in their payload: BREAKER_* {kind, name, reason}, ROLLOUT_FALLBACK_* {rollout, reason}.
+Events that make alerts name what they concern in their payload: BREAKER_* {kind, name, reason}, ROLLOUT_FALLBACK_* {rollout, org_id, reason}.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def alert_of(event: Event) -> Alert | None:
         kind = f"{_text(payload, 'kind').lower() or 'provider'}_breaker"
         return Alert(kind, _text(payload, "name"), BREAKERS[event.type], _text(payload, "reason"), event.time)
     if event.type in ROLLOUTS:
-        return Alert(
-            "rollout", _text(payload, "rollout"), ROLLOUTS[event.type], _text(payload, "reason"), event.time
-        )
+        org_id = _text(payload, "org_id")
+        name = _text(payload, "rollout") + (f" (org {org_id})" if org_id else "")
+        return Alert("rollout", name, ROLLOUTS[event.type], _text(payload, "reason"), event.time)
     return None
 
 

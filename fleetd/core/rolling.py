@@ -10,7 +10,15 @@ from fleetd.core.fallback import Fallback, Forced, Move, Phase, Step, forced, mo
 from fleetd.core.ledger import Keys, Ledger
 from fleetd.core.rollout import Origin, Rollout
 from fleetd.core.rolloutbook import Salt, Scope
-from fleetd.errors import Conflict, WrongState
+from fleetd.errors import Conflict, Overloaded, WrongState
+
+ORG_STATES = 1_000
+"""
+Orgs of one rollout that stand somewhere of their own: as many as are counted apart. Names of orgs come from callers, who must not fill memory with them.
+"""
+
+MOST_ROLLOUTS = 1_000
+"""Rollouts of the store: each keeps windows in memory, and nobody looks after so many."""
 
 EVENTS = {
     Step.TRIP: EventType.ROLLOUT_FALLBACK_ON,
@@ -37,13 +45,12 @@ class PutRollout:
         view, name = ledger.rollouts.view, self.rollout.name
         holding = view.rollout(name)
         if holding is not None and holding.origin is not Origin.STORE:
-            where = "the environment" if holding.origin is Origin.ENVIRONMENT else "rollouts.file"
-            raise WrongState(
-                "ROLLOUT_DEFINED_ELSEWHERE",
-                f"rollout {name!r} is defined by {where}: change it there",
-                {"origin": holding.origin.name},
-            )
+            raise _elsewhere(holding, "change")
         before = holding.version if holding is not None else 0
+        if holding is None and len(view.names()) >= MOST_ROLLOUTS:
+            raise Overloaded(
+                "ROLLOUTS_LIMIT", f"there are {MOST_ROLLOUTS:,} rollouts, the limit: remove one first", 60_000
+            )
         if self.expected_version and self.expected_version != before:
             raise Conflict(
                 "VERSION_MISMATCH",
@@ -51,10 +58,10 @@ class PutRollout:
                 {"version": str(before)},
             )
         salt = view.salts.get(name)
-        if salt is not None and salt.salt != self.rollout.salt:
+        if salt is not None and self.rollout.salt not in ("", salt.salt):
             raise WrongState(
                 "SALT_CHANGED",
-                f"salt: rollout {name!r} was begun with another one, and another would move everybody",
+                f"salt: rollout {name!r} was begun with {salt.salt!r}, and another would move everybody: leave it out",
                 {"rollout": name},
             )
         made = replace(self.rollout, origin=Origin.STORE, version=before + 1, updated_at=ledger.now)
@@ -91,7 +98,7 @@ class DefineRollouts:
         for rollout in self.rollouts:
             before = book.view.defined.get((self.origin, rollout.name))
             made = _salted(ledger, replace(rollout, origin=self.origin))
-            if made.salt != rollout.salt:
+            if rollout.salt not in ("", made.salt):
                 kept.append(rollout.name)
             if (
                 before is None
@@ -122,21 +129,16 @@ class RemoveRollout:
         book = ledger.rollouts
         holding = book.find(self.name)
         if holding.origin is not Origin.STORE:
-            raise WrongState(
-                "ROLLOUT_DEFINED_ELSEWHERE",
-                f"rollout {self.name!r} is defined by {holding.origin.name}: remove it there",
-                {"origin": holding.origin.name},
-            )
+            raise _elsewhere(holding, "remove")
         book.forget(Origin.STORE, self.name)
         ledger.changes.rollouts[self.name] = None
         scope = self.name, ""
         before, after = book.view.state(scope), reset(ledger.now, book.view.epoch(self.name) + 1)
-        gone = book.forget_states(self.name)
-        for each in gone:
+        for each in book.forget_states(self.name):
             ledger.changes.rollout_states[each] = None
-        if gone:
-            _put(ledger, scope, after)
-            _tell_change(ledger, scope, before, after, "the rollout was removed")
+        # Also where nothing happened yet: work may have been decided.
+        _put(ledger, scope, after)
+        _tell_change(ledger, scope, before, after, "the rollout was removed")
         ledger.changes.rollout_salts[self.name] = None
 
 
@@ -158,6 +160,8 @@ class MoveFallback:
         view = ledger.rollouts.view
         rollout, state = view.rollout(self.scope[0]), view.state(self.scope)
         if rollout is None or state.epoch != self.epoch or state.forced is not None:
+            return
+        if not _has_room(ledger, self.scope):
             return
         after = moved(state, self.move, rollout.fallback, ledger.now, view.epoch(rollout.name) + 1)
         _put(ledger, self.scope, after)
@@ -181,6 +185,12 @@ class ForceFallback:
     def apply(self, ledger: Ledger) -> Fallback:
         book = ledger.rollouts
         name = book.find(self.scope[0]).name
+        if not _has_room(ledger, self.scope):
+            raise Overloaded(
+                "ORG_STATES_LIMIT",
+                f"{ORG_STATES:,} orgs of rollout {name!r} are in fallback or forced on their own: reset some of them",
+                60_000,
+            )
         state = book.view.state(self.scope)
         after = forced(state, self.what, book.view.epoch(name) + 1)
         _put(ledger, self.scope, after)
@@ -229,6 +239,8 @@ class ResetFallback:
         name = book.find(self.scope[0]).name
         state = book.view.state(self.scope)
         after = reset(ledger.now, book.view.epoch(name) + 1)
+        if not _has_room(ledger, self.scope):
+            return state
         _put(ledger, self.scope, after)
         _tell_change(ledger, self.scope, state, after, f"reset: {self.reason}" if self.reason else "reset")
         return after
@@ -257,14 +269,48 @@ def falls_back(state: Fallback) -> bool:
     return state.phase is not Phase.NORMAL
 
 
+def own_holds(own: Fallback, whole: Fallback) -> bool:
+    """Tell whether an org's own state says how its work is decided, and not that of the whole rollout; `decide` asks them in this order."""
+    if whole.forced is not None:
+        return own.forced is not None and own.forced.on
+    return falls_back(own) or not falls_back(whole)
+
+
 def _salted(ledger: Ledger, rollout: Rollout) -> Rollout:
-    """Return the rollout with the salt it was begun with; a new one begins with its own."""
+    """Return the rollout with the salt it was begun with; a new one begins with its own, or its name."""
     known = ledger.rollouts.view.salts.get(rollout.name)
     if known is None:
-        known = Salt(rollout.salt, rollout.hash_version)
+        known = Salt(rollout.salt or rollout.name, rollout.hash_version)
         ledger.rollouts.put_salt(rollout.name, known)
         ledger.changes.rollout_salts[rollout.name] = known
     return replace(rollout, salt=known.salt, hash_version=known.hash_version)
+
+
+def _has_room(ledger: Ledger, scope: Scope) -> bool:
+    """Tell whether a scope may stand somewhere of its own; orgs that are back to normal make room for it, those that have been for longest first."""
+    name, org_id = scope
+    states = ledger.rollouts.view.states
+    if not org_id or scope in states:
+        return True
+    orgs = [each for each in states if each[0] == name and each[1]]
+    if len(orgs) < ORG_STATES:
+        return True
+    idle = [each for each in orgs if states[each].phase is Phase.NORMAL and states[each].forced is None]
+    if not idle:
+        return False
+    oldest = min(idle, key=lambda each: states[each].since)
+    ledger.rollouts.forget_state(oldest)
+    ledger.changes.rollout_states[oldest] = None
+    return True
+
+
+def _elsewhere(rollout: Rollout, act: str) -> WrongState:
+    where = "the environment" if rollout.origin is Origin.ENVIRONMENT else "rollouts.file"
+    return WrongState(
+        "ROLLOUT_DEFINED_ELSEWHERE",
+        f"rollout {rollout.name!r} is defined by {where}: {act} it there",
+        {"origin": rollout.origin.name},
+    )
 
 
 def _put(ledger: Ledger, scope: Scope, state: Fallback) -> None:

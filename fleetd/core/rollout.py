@@ -64,7 +64,7 @@ class Rollout:
     """
     The definition of a rollout. Percentages from 0 to 100 with two decimals.
 
-    `default` and `explicit` are names of one of the two modes; `explicit` "" = none. `salt` never changes. `health_url` "" = no probe. `version`
+    `default` and `explicit` are names of one of the two modes; `explicit` "" = none. `salt` never changes; "" = the one it was begun with, at first its name. `health_url` "" = no probe. `version`
     grows with every change; `updated_at` epoch ms.
     """
 

@@ -82,7 +82,7 @@ def rollout(fields: Mapping[str, object], *, origin: Origin) -> Rollout:
         deny=given.orgs("deny_orgs"),
         percent=given.percent("percent"),
         bucket_by=BucketBy[given.choice("bucket_by", ("org", "session")).upper()],
-        salt=given.salt() or name,
+        salt=given.salt(),
         shadow_percent=given.percent("shadow_percent"),
         shadow_limit=given.whole("shadow_limit", 1, MOST_SHADOWS, 10),
         fallback=_rules(given),

@@ -155,6 +155,10 @@ class RolloutBook:
         working.epochs[scope[0]] = max(state.epoch, working.epoch(scope[0]))  # type: ignore[index]
         self._changed[scope] = self._changed.get(scope, (before, before))[0], state
 
+    def forget_state(self, scope: Scope) -> None:
+        """Forget where one scope stood; the newest epoch of its rollout stays."""
+        self._own().states.pop(scope, None)  # type: ignore[attr-defined]
+
     def forget_states(self, name: str) -> list[Scope]:
         """Forget where a rollout stood; return the scopes."""
         working = self._own()
@@ -265,6 +269,6 @@ def _find(view: View, name: str) -> Rollout:
     rollout = view.rollout(name)
     if rollout is None:
         known = view.names()
-        text = f"there are {', '.join(known[:10])}" if known else "there is none"
+        text = f"known: {', '.join(known[:10])}" if known else "there is none"
         raise NotFound("ROLLOUT_NOT_FOUND", f"no rollout is called {name!r}; {text}", {"rollout": name})
     return rollout

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 QUOTED = 60
 """Characters of a value that an error message repeats."""
+LARGEST = 10**4_000
+"""Whole numbers from here on are not written out: TOML takes hexadecimal ones of any length, and Python refuses to write thousands of digits."""
 
 
 def is_word(text: str) -> bool:
@@ -21,6 +23,8 @@ def shown(value: object) -> str:
         return "a list"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        return "a number of thousands of digits"
     text = plain(value if isinstance(value, str) else str(value))
     text = text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
     return f'"{text}"' if isinstance(value, str) else text

@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fleetd.core.fallback import Fallback, Health, Move, Phase, judge
+from fleetd.core.fallback import Fallback, Health, Move, Phase, Sums, judge
 from fleetd.core.ledger import Ledger
 from fleetd.core.rolling import MoveFallback, ReleaseForced, falls_back
 from fleetd.core.rollout import Decision, Rollout, Sample
@@ -184,10 +184,12 @@ class Rollouts:
             return
         threshold = rollout.fallback.timeout_threshold
         timeout = sample.code in TIMEOUTS or sample.latency > threshold
-        now = self._engine.clock.now()
+        now, present = self._engine.clock.now(), self._book.present
+        epoch = present.state((rollout.name, "")).epoch
         for org_id in ("", sample.org_id) if sample.org_id else ("",):
             track = self._track(rollout, org_id)
-            of_epoch = sample.epoch >= self._book.present.state((rollout.name, org_id)).epoch
+            # What was decided before the whole changed says nothing of its orgs either (G4b).
+            of_epoch = sample.epoch >= max(epoch, present.state((rollout.name, org_id)).epoch)
             if sample.shadow:
                 window = track.shadow
             elif sample.mode == rollout.new.name:
@@ -209,11 +211,13 @@ class Rollouts:
         """Take what the probe of the new mode found out."""
         before = self._health.get(name, Health())
         self._health[name] = Health(0 if well else before.failures + 1, detail, asked=True)
-        if not well:
-            self._log.warning(
-                "rollout_health_failed", rollout=name, in_a_row=before.failures + 1, detail=detail
-            )
-        if self._book.present.rollout(name) is not None:
+        rollout, failures = self._book.present.rollout(name), before.failures + 1
+        # What everybody knows by now is said once a minute or so, not with every probe.
+        if not well and (
+            rollout is None or failures <= rollout.fallback.probe_failures or failures % 12 == 0
+        ):
+            self._log.warning("rollout_health_failed", rollout=name, in_a_row=failures, detail=detail)
+        if rollout is not None:
             self._judge((name, ""))
 
     def forget_health(self, name: str) -> None:
@@ -254,9 +258,11 @@ class Rollouts:
         self._arm()
 
     def _follow(self, scope: Scope, before: Fallback, after: Fallback, now: int, wall: int) -> None:
-        track = self._known_track(scope)
-        if track is not None:
-            track.begin_epoch()
+        # Each epoch begins with no outcomes: old ones trip nothing again, neither the whole nor, when that changed, an org (G4b).
+        orgs = self._orgs.get(scope[0]) if not scope[1] else None
+        for track in (self._known_track(scope), *(orgs.values() if orgs is not None else ())):
+            if track is not None:
+                track.begin_epoch()
         if after.phase is Phase.NORMAL and not scope[1]:
             # Failures of the probe from before a reset are old samples, too.
             self._health.pop(scope[0], None)
@@ -298,17 +304,20 @@ class Rollouts:
         if org_id and state.phase is Phase.NORMAL and not rollout.fallback.per_org:
             # Only from NORMAL: an org that is in fallback when `per_org` is taken away must come back all the same (G4a).
             return None
-        track = self._track(rollout, org_id)
         began = self._began.get(scope, now)
         health = Health() if org_id else self._health.get(name, Health())
         rules, elapsed = rollout.fallback, now - began
         if self._awaits(scope, state, rollout, elapsed):
             elapsed = min(elapsed, rules.trial_for - 1)
-        # Both modes over the same time, where that is enough: else an outage of both would look like one of the new mode just after an epoch began.
-        old = track.peer.sums(now)
-        if old.total < rules.min_samples:
-            old = track.old.sums(now)
-        return judge(state, rules, track.guard.sums(now), old, health, elapsed)
+        # Not made for this: an org that waits for its way back displaces nobody who is counted.
+        track = self._known_track(scope)
+        new = old = Sums()
+        if track is not None:
+            new, old = track.guard.sums(now), track.peer.sums(now)
+            # Both modes over the same time, where that is enough: else an outage of both would look like one of the new mode just after an epoch began.
+            if old.total < rules.min_samples:
+                old = track.old.sums(now)
+        return judge(state, rules, new, old, health, elapsed)
 
     def _awaits(self, scope: Scope, state: Fallback, rollout: Rollout, elapsed: int) -> bool:
         """
@@ -325,7 +334,8 @@ class Rollouts:
 
     def _post(self, scope: Scope, command: MoveFallback | ReleaseForced) -> None:
         def landed(future: asyncio.Future[Any]) -> None:
-            self._moving.pop(scope, None)
+            if self._moving.get(scope) is future:
+                del self._moving[scope]
             if future.cancelled() or future.exception() is not None:
                 self._again[scope] = self._engine.clock.now() + AGAIN
                 self._arm()

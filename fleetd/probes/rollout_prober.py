@@ -8,6 +8,7 @@ from typing import Protocol
 
 import httpx
 
+from fleetd.clock import Clock
 from fleetd.core.rollout import Rollout
 from fleetd.engine.log import Log
 from fleetd.probes.asker import HEADERS
@@ -41,9 +42,11 @@ class RolloutProber:
         log: Log,
         *,
         ask: Ask,
+        clock: Clock,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """`rollouts` returns those that are defined now, `changed` is set when that has changed; `sleep` takes seconds."""
+        self._clock = clock
         self._rollouts = rollouts
         self._changed = changed
         self._listener = listener
@@ -86,13 +89,15 @@ class RolloutProber:
     async def _keep_asking(self, name: str, target: Target) -> None:
         url, interval, timeout = target
         while True:
+            began = self._clock.now()
             try:
                 problem = await self._ask(url, timeout)
             except Exception as error:  # noqa: BLE001 - whatever a server does to the client, its service is not well
                 self._log.error("probe_broke", rollout=name, exc_info=error)
                 problem = f"the probe broke: {type(error).__name__}"
             self._listener.note_health(name, well=not problem, detail=problem)
-            await self._sleep(interval / 1_000)
+            # The rhythm is that of the questions: one that gets no answer in time must not keep the next one waiting.
+            await self._sleep(max(0, interval - (self._clock.now() - began)) / 1_000)
 
 
 class HealthAsker:
@@ -126,11 +131,15 @@ class HealthAsker:
 
 
 async def probe_rollouts(
-    rollouts: Callable[[], Mapping[str, Rollout]], changed: asyncio.Event, listener: Listener, log: Log
+    rollouts: Callable[[], Mapping[str, Rollout]],
+    changed: asyncio.Event,
+    listener: Listener,
+    log: Log,
+    clock: Clock,
 ) -> None:
     """Probe until cancelled; the arguments are those of RolloutProber."""
     asker = HealthAsker()
     try:
-        await RolloutProber(rollouts, changed, listener, log, ask=asker.ask).run()
+        await RolloutProber(rollouts, changed, listener, log, ask=asker.ask, clock=clock).run()
     finally:
         await asker.close()

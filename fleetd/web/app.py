@@ -28,7 +28,7 @@ def application(
     Return the application; `largest` bytes of an answer of a method; without `issues` there are no webhooks; `chat` names the rollout of the
     predecessor's runtime paths.
     """
-    connect, probes = Connect(port, largest), Probes(port.boundary.engine)
+    connect, probes = Connect(port, largest), Probes(port)
 
     async def unknown(request: Request) -> Response:
         async def work(_: Call) -> Response:

@@ -74,8 +74,8 @@ class Issues:
         )
         if isinstance(happened, str):
             return _answer(Outcome("", happened))
-        if self._engine.state != "SERVING":
-            raise Unavailable(self._engine.state, f"the daemon is {self._engine.state.lower()}")
+        if self._port.state != "SERVING":
+            raise Unavailable(self._port.state, f"the daemon is {self._port.state.lower()}")
         digest = hashlib.sha256(body).hexdigest()[:40]
         delivery = deliveries.id_of(headers, digest)
         if isinstance(happened, Pull):

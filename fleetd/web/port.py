@@ -55,8 +55,15 @@ class Port:
         self.boundary = boundary
         self.methods = methods
         self.stopping = asyncio.Event()
+        self.held = False
+        """While it is set the daemon is starting for everybody here, whatever the engine does already."""
         self.options = options or PortOptions()
         self._by_name = {method.name: method for method in methods.values()}
+
+    @property
+    def state(self) -> str:
+        """What the daemon does, as callers are to see it."""
+        return "STARTING" if self.held else self.boundary.engine.state
 
     async def answer(
         self, request: Request, name: str, work: Callable[[Call], Awaitable[Response]]
@@ -131,10 +138,9 @@ class Port:
 
     async def call(self, request: Request, method: Method, message: Message, call: Call) -> Message:
         """Call a method for as long as its caller is there. Raises FleetError, ClientDisconnect."""
-        engine = self.boundary.engine
-        if engine.state == "STARTING":
+        if self.state == "STARTING":
             raise Unavailable("STARTING", "the daemon is starting")
-        method.admit(engine.state)
+        method.admit(self.state)
         serve = method.serve
         if serve is None:
             raise Refused(

@@ -237,10 +237,14 @@ async def test_open_places_are_counted_by_rollout(store):
 async def test_pages_go_back_in_time_and_examine_a_bounded_number(store):
     """S7"""
     differ = {"primary": PRIMARY, "shadow": SHADOW, "finished_at": NOW}
+    # Without a digest nobody knows of a difference.
+    unknown = differ | {"shadow": SHADOW._replace(code=PRIMARY.code, digest="")}
     await write(
         store,
         comparisons=[
-            a_comparison(n, rollout="chat" if n % 2 else "other", **(differ if n in (3, 9) else {}))
+            a_comparison(
+                n, rollout="chat" if n % 2 else "other", **({3: differ, 7: unknown, 9: differ}.get(n, {}))
+            )
             for n in range(1, 11)
         ],
     )

@@ -1,4 +1,4 @@
-"""The deterministic simulation: a few seeds of it always, and proof that it finds mistakes and repeats itself (T2, T5, T6, D3, D4, D10)."""
+"""The deterministic simulation: a few seeds of it always, and proof that it finds mistakes and repeats itself (T2, T5, T6, D3, D4, D10, G6)."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ WITHIN = 60
 
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_every_promise_is_kept_whatever_breaks(seed):
-    """T1, T2, T4-T9, D1, D2, D4-D6, D10, D10r, F3, F3b, F3c, F5, F6, R4, R6, R7, R8, R11, R13: `make sim SEED=n` prints the history of a seed that fails."""
+    """T1, T2, T4-T9, D1, D2, D4-D6, D10, D10r, F3, F3b, F3c, F5, F6, R4, R6, R7, R8, R11, R13, G1, G2, G3, G4, G4a, G4b, G6: `make sim SEED=n` prints the history of a seed that fails."""
     assert chaos(seed).violation == ""
 
 
@@ -34,7 +34,7 @@ def test_low_tasks_finish_under_endless_urgent_ones():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_daemon_with_a_mistake_is_found_out(variant):
-    """T5, T6, D10, D10r, F3, F3b, R6, R7, S7: fence removed, offer timer removed, epoch reset, and others."""
+    """T5, T6, D10, D10r, F3, F3b, R6, R7, S7, G1, G2, G4, G4a, G4b, G6: fence removed, offer timer removed, epoch reset, and others."""
     with broken(variant):
         assert any(chaos(seed).violation for seed in range(1, WITHIN + 1))
 

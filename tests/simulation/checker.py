@@ -16,6 +16,7 @@ from tests.simulation.model import HELD, OVER, PENDING, Lease, TaskModel, Wrong
 from tests.simulation.record import Record, Row, Written
 from tests.simulation.rollout_checker import RolloutChecker
 from tests.simulation.route_checker import RouteChecker
+from tests.simulation.told_checker import Stood, ToldChecker
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -62,6 +63,7 @@ class Checker:
         self.tasks: dict[str, TaskModel] = {}
         self.routes = RouteChecker(world, self)
         self.rollouts = RolloutChecker(world, self)
+        self.told = ToldChecker(world, self)
         # The session that each submission named, by its key: percentages may go by it.
         self.sessions: dict[str, str] = {}
         self.acknowledged: dict[str, None] = {}
@@ -151,7 +153,7 @@ class Checker:
             for ack in answer
             if isinstance(ack, Ack)
         ]
-        before = {ack.task_id: self._lease(ack.task_id) for ack in acks}
+        before = {ack.task_id: self._stood(ack.task_id) for ack in acks}
         given: dict[str, int] = {}
         if any(isinstance(each, FleetError) for a in outcome.answers if isinstance(a, list) for each in a):
             # A submission may be refused after its mode was decided.
@@ -162,11 +164,15 @@ class Checker:
             if self._world.rollouts is not None:
                 self.rollouts.settle(written)
         self.routes.answered(outcome.answers)
+        for sample in outcome.ledger.samples:
+            self.rollouts.reported(sample)
         for ack in acks:
             # The daemon itself hands back, under no report id, what nobody will read.
             if not ack.report_id:
                 continue
             self._heard(ack, before[ack.task_id])
+        if self._world.telling is not None:
+            self.told.settle(record)
         for task_id, epoch in given.items():
             self._given(task_id, epoch)
         self._count_claims(given)
@@ -289,11 +295,11 @@ class Checker:
 
     # what agents were told
 
-    def _lease(self, task_id: str) -> Lease | None:
+    def _stood(self, task_id: str) -> Stood:
         task = self.tasks.get(task_id)
-        return task.lease if task is not None else None
+        return Stood(task.lease, task.highest) if task is not None else Stood(None, 0)
 
-    def _heard(self, ack: Ack, before: Lease | None) -> None:
+    def _heard(self, ack: Ack, stood: Stood) -> None:
         agent_id, word = self.said[ack.report_id]
         named = Lease(word.lease_epoch, agent_id)
         what = f"{word.kind.name} of {agent_id} for lease {word.lease_epoch} of {word.task_id}"
@@ -301,6 +307,11 @@ class Checker:
         task = self.tasks.get(word.task_id)
         run = task.runs.get(word.lease_epoch) if task is not None else None
         self._world.history.note("ack", f"{what}: {ack.result.name}")
+        before = stood.lease
+        if word.kind is WordKind.EVENTS:
+            self.told.heard(ack, word, agent_id, task, stood)
+            if ack.result is Result.REJECTED:
+                return
         if ack.result is Result.REJECTED and ack.reason == "INSTANCE_NOT_FOUND":
             return  # the instance that it names was removed
         if ack.result is Result.REJECTED:
@@ -317,6 +328,7 @@ class Checker:
                 if key in self._accepted:
                     self.violated(f"{what} was accepted after report {self._accepted[key]}")
                 self._accepted[key] = ack.report_id
+                self.told.ended(ack)
                 if run.status.name == "COMPLETED" and run.output != word.output:
                     self.violated(f"{what} was accepted, and another result was stored")
 
@@ -378,3 +390,5 @@ class Checker:
             if ended != (1 if task.status in HELD else 0):
                 self.violated(f"{task_id} was given {task.highest} leases, {len(task.runs)} have an end")
         await self.rollouts.compare_store()
+        if self._world.telling is not None:
+            await self.told.compare_tasks()

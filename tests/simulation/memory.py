@@ -55,6 +55,7 @@ def _parts(world: World, engine: Engine, fresh: Engine) -> list[tuple[str, Any, 
         ("the free slots", engine.slot_book.free, sum(s.free for s in engine.slot_book._seats.values())),
         ("the batch number", engine.batch, fresh.batch),
         ("the last event", engine.last_event_seq, fresh.last_event_seq),
+        ("the last task event", engine.task_feed.last, fresh.task_feed.last),
         (
             "the definitions of rollouts",
             engine.rollout_book.present.defined,

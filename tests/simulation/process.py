@@ -12,6 +12,7 @@ from fleetd.core.rollout import TaskRollout
 from fleetd.core.task import Order, Payload
 from fleetd.core.words import Ack, Result, Word, WordKind
 from fleetd.engine.outbox import Offer, OrderItem
+from tests.simulation.teller import Teller
 from tests.simulation.tries import Tries
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CODES = ("AGENT_ERROR", "AGENT_ERROR", "ODD_ERROR", "LOGIC_ERROR", "BAD_REQUEST"
 
 @dataclass(slots=True)
 class Work:
-    """A lease the process believes it holds, until its last word is acknowledged. `listed`: the first ping that names it; `tries`: of a run with a route, `rollout`: what decided its mode."""
+    """A lease the process believes it holds, until its last word is acknowledged. `listed`: the first ping that names it; `tries`: of a run with a route, `rollout`: what decided its mode, `teller`: of a world in which runs tell what they do."""
 
     ref: LeaseRef
     listed: int
@@ -32,6 +33,7 @@ class Work:
     stopping: bool = False
     tries: Tries | None = None
     rollout: TaskRollout | None = None
+    teller: Teller | None = None
 
 
 class Process:
@@ -129,6 +131,9 @@ class Process:
             duration = random.randrange(20, 8_000)
         for _ in range(random.choice((0, 0, 0, 1, 3))):
             self.later(random.randrange(0, duration), lambda: self._report(work))
+        if self.world.telling is not None:
+            work.teller = Teller(self, work)
+            work.teller.start(duration)
         self.later(duration, work.tries.over if work.tries is not None else lambda: self.finish(work))
 
     def _report(self, work: Work) -> None:
@@ -168,7 +173,11 @@ class Process:
         if work.ended or work.ref not in self.works:
             return
         work.ended = kind in ENDS
-        word = Word(*work.ref, kind, report_id=self.world.number(), **parts)
+        self.utter(work.ref, kind, **parts)
+
+    def utter(self, ref: LeaseRef, kind: WordKind, **parts: Any) -> None:
+        """Say a word about a lease, also one that is over, until it is acknowledged."""
+        word = Word(*ref, kind, report_id=self.world.number(), **parts)
         self.unacked[word.report_id] = word
         self.world.checker.say(self.agent.agent_id, word)
         self.flush()
@@ -180,9 +189,18 @@ class Process:
             work = self.works.get(ref)
             if work is not None and work.tries is not None:
                 work.tries.advised(word.code, ack.next)
+        if word is not None and word.kind is WordKind.EVENTS:
+            self._heard_events(word, ack)
         lost = ack.result is Result.LEASE_LOST
         if lost or (word is not None and word.kind in ENDS):
             self.drop(ref)
+
+    def _heard_events(self, word: Word, ack: Ack) -> None:
+        if ack.result in (Result.ACCEPTED, Result.DUPLICATE):
+            self.world.checker.told.acknowledged(word)
+        work = self.works.get(LeaseRef(ack.task_id, ack.lease_epoch))
+        if work is not None and work.teller is not None:
+            work.teller.heard(word, ack)
 
     def drop(self, ref: LeaseRef) -> None:
         """Forget a lease; words about it that were not acknowledged are said all the same."""

@@ -15,6 +15,7 @@ from fleetd.core.limits import GateKey, GateRule
 from fleetd.core.rollout import Rollout
 from fleetd.core.rolloutbook import Scope
 from fleetd.core.task import Run, Spec, Task
+from fleetd.core.task_event import TaskEvent
 
 
 class Row(NamedTuple):
@@ -116,6 +117,8 @@ class Written:
     rollout_states: dict[Scope, Fallback | None]
     comparisons: list[Comparison]
     sides: list[SideDone]
+    told: list[TaskEvent]
+    told_counts: dict[str, int]
 
 
 @dataclass(slots=True)
@@ -147,5 +150,7 @@ class Record:
                 dict(changes.rollout_states),
                 list(changes.comparisons),
                 list(changes.sides.values()),
+                list(changes.task_events),
+                {task.id: task.task_event_seq for task in tasks.values()},
             )
         )

@@ -17,7 +17,7 @@ from fleetd.core.comparison import Comparison
 from fleetd.core.event import Event, EventType
 from fleetd.core.fallback import Fallback, Phase
 from fleetd.core.ledger import NewTask
-from fleetd.core.rollout import BucketBy, Cause, Decision, Rollout, TaskRollout, bucket
+from fleetd.core.rollout import BucketBy, Cause, Decision, Rollout, Sample, TaskRollout, bucket
 from fleetd.core.rolloutbook import Scope
 from fleetd.core.task import Priority
 from fleetd.engine.engine import Engine
@@ -42,11 +42,12 @@ Choice = tuple[str, Cause, bool]
 
 @dataclass(slots=True)
 class Stand:
-    """Since when a scope stands where it does (monotonic ms, as of the commit), and when it tripped last, for how long."""
+    """Since when a scope stands where it does (monotonic ms, as of the commit), when it tripped last, for how long, and when the engine heard of the commit."""
 
     began: int = 0
     tripped: int = 0
     dwell: int = 0
+    heard: int = 0
 
 
 @dataclass(slots=True)
@@ -69,7 +70,8 @@ class RolloutChecker:
         self.newest: dict[str, int] = {}
         self.comparisons: dict[str, Comparison] = {}
         self.shadows: dict[str, str] = {}
-        self.seen: dict[str, int] = dict.fromkeys(("trips", "trials", "recovered", "shadows", "decisions"), 0)
+        # Of each scope the epochs of the new mode's outcomes, since the start of the daemon.
+        self._outcomes: dict[Scope, list[int]] = {}
         self._stands: dict[Scope, Stand] = {}
         self._shares: dict[tuple[Scope, int], Share] = {}
         self._counts: dict[str, tuple[int, int]] = {}
@@ -78,6 +80,7 @@ class RolloutChecker:
         self._leapt = 0
         self._restarted = 0
         self._refused = 0
+        self._moved: list[Scope] = []
         self._rested = 0
 
     # what the world tells
@@ -100,8 +103,18 @@ class RolloutChecker:
         self._refused = self._world.clock.now()
         self.unsure()
 
+    def heard(self) -> None:
+        """The engine hears of a transaction that was written, which may take it as long as the transaction did: its time begins now."""
+        for scope in self._moved:
+            if scope in self._stands:
+                self._stands[scope].heard = self._world.clock.now()
+        self._moved.clear()
+
     def unsure(self) -> None:
         """It is not known how much of the trials' traffic was asked for."""
+        for scope, state in self.states.items():
+            if state.phase is TRIAL:
+                self._shares.setdefault((scope, state.epoch), Share())
         for share in self._shares.values():
             share.sure = False
 
@@ -109,6 +122,7 @@ class RolloutChecker:
         """A daemon begins: it stands where the last one stood."""
         self._restarted = self._world.clock.now()
         self._shares.clear()
+        self._outcomes.clear()
         book = engine.rollout_book
         stored = {name: rollout for (_, name), rollout in book.present.defined.items()}
         if stored != self.defined:
@@ -119,12 +133,17 @@ class RolloutChecker:
             if book.places.taken(name) != self._opened(name):
                 self._violated(f"after a restart {book.places.taken(name)} shadows of {name} are open")
 
+    def reported(self, sample: Sample) -> None:
+        """Somebody reports what came of work; what came of shadows does not count."""
+        if sample.mode == "new" and not sample.shadow:
+            for org in ("", sample.org_id):
+                self._outcomes.setdefault((sample.rollout, org), []).append(sample.epoch)
+
     def asked(self, decision: Decision, session: str, *, dry: bool) -> None:
         """Work that is no task was given a mode, in this moment."""
         daemon = self._world.daemon
         if daemon is None:
             return
-        self.seen["decisions"] += 1
         if daemon.stepping:
             # It saw what was before the transaction that is under way.
             self.unsure()
@@ -153,7 +172,12 @@ class RolloutChecker:
             if rollout.shadow:
                 self._shadow(new, rollout)
             name = rollout.name
-            many = self.newest.get(name, 1) - newest.get(name, 1) > 1 or moved.count(name) > 1
+            # Several definitions or states one after the other: some of them nobody saw.
+            many = (
+                _several(defined.get(name), self.defined.get(name))
+                or self.newest.get(name, 1) - newest.get(name, 1) > 1
+                or moved.count(name) > 1
+            )
             if not many and not rollout.shadow:
                 pairs = [(defined.get(name), before), (self.defined.get(name), before)]
                 pairs += [(defined.get(name), self.states), (self.defined.get(name), self.states)]
@@ -199,6 +223,7 @@ class RolloutChecker:
                     self._stands[scope] = Stand(self._world.clock.now())
             else:
                 self._stands[scope] = Stand(self._world.clock.now())
+        self._moved += written.rollout_states
         for (name, _), state in written.rollout_states.items():
             if state is not None:
                 self.newest[name] = max(self.newest.get(name, 1), state.epoch)
@@ -215,10 +240,7 @@ class RolloutChecker:
             self._violated(f"{scope}: no event tells of {now}")
         following = Stand(clock, stand.tripped, stand.dwell)
         if (was.phase, now.phase) == (NORMAL, FALLBACK):
-            self.seen["trips"] += 1
             following = Stand(clock, clock, now.dwell)
-        self.seen["trials"] += (was.phase, now.phase) == (FALLBACK, TRIAL)
-        self.seen["recovered"] += (was.phase, now.phase) == (TRIAL, NORMAL)
         if now.phase is NORMAL and not now.dwell:
             following = Stand(clock)  # an operator has reset it
         self._stands[scope] = following
@@ -241,6 +263,8 @@ class RolloutChecker:
         if move == (NORMAL, FALLBACK):
             if not RULES.dwell <= now.dwell <= RULES.dwell_max or now.failed_trials:
                 return "a dwell that no fallback begins with"
+            if not self._enough(scope, was, now):
+                return "a fallback for outcomes of older epochs"
             early = stand.tripped and stand.tripped + stand.dwell - self._world.clock.now()
             return "a second trip within a dwell" if early > 0 and self._leapt < stand.tripped else ""
         if not now.reason and now.phase is not NORMAL:
@@ -254,6 +278,11 @@ class RolloutChecker:
         if move == (TRIAL, NORMAL):
             return "" if now.dwell == was.dwell else "a recovery that forgets the dwell"
         return "no legal move"
+
+    def _enough(self, scope: Scope, was: Fallback, now: Fallback) -> bool:
+        """Tell whether there were outcomes enough to fall back, all of the present epoch (G3, G4b)."""
+        fresh = sum(epoch >= was.epoch for epoch in self._outcomes.get(scope, ()))
+        return fresh >= RULES.min_samples or "health probe" in now.reason
 
     # modes of tasks
 
@@ -328,7 +357,6 @@ class RolloutChecker:
 
     def _shadow(self, new: NewTask, rollout: TaskRollout) -> None:
         task = new.task
-        self.seen["shadows"] += 1
         self.shadows[task.id] = rollout.other
         if task.route is not None or task.max_attempts != 1 or task.priority is not Priority.LOW:
             self._violated(f"{task.id} is a shadow and made like any other task")
@@ -388,8 +416,9 @@ class RolloutChecker:
             probe = health.get(scope[0])
             unwell = not scope[1] and probe is not None and probe.failures >= RULES.probe_failures
             length = state.dwell if state.phase is FALLBACK else RULES.trial_for + RULES.timeout_threshold
-            since = max(self._stands[scope].began, self._restarted)
-            if not unwell and now > max(since + length, self._refused) + SOON:
+            stand = self._stands[scope]
+            since = max(stand.began, stand.heard, self._restarted)
+            if not unwell and now > max(since + length, self._refused, daemon.suspended_until) + SOON:
                 self._violated(f"{scope} is {state.phase.name} for {now - since} ms, and nobody looks")
 
     async def compare_store(self) -> None:
@@ -428,6 +457,13 @@ class RolloutChecker:
 
     def _violated(self, what: str) -> None:
         self._checker.violated(what)
+
+
+def _several(before: Rollout | None, after: Rollout | None) -> bool:
+    """Tell whether a rollout may have been defined otherwise between two definitions."""
+    if after is None:
+        return True
+    return after.version - (before.version if before is not None else 0) not in (0, 1)
 
 
 def _counts(agent: Agent) -> tuple[int, int]:

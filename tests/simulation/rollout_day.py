@@ -283,12 +283,8 @@ class Day:
             "digest": "same",
         }
         took = {"seconds": latency // SECOND, "nanos": latency % SECOND * 1_000_000}
-        call = self._port("ReportOutcome", code=code, latency=took, rollout=told)
-        if decision.shadow_mode:
-            self._run(call)
-        else:
-            # Nothing of it waits for the engine.
-            await call
+        # It waits for the step that follows from it, and for the comparison that it completes.
+        self._run(self._port("ReportOutcome", code=code, latency=took, rollout=told))
 
     def _fare(self, mode: str, *, shadow: bool = False) -> tuple[str, int]:
         """Return how a call fares that begins now: its code, and how long it takes."""

@@ -20,7 +20,7 @@ DWELL_COLOUR = "#553c9a"
 PHASES = {Phase.NORMAL: "#c6e7cf", Phase.FALLBACK: "#e57373", Phase.TRIAL: "#f6c453"}
 TROUBLE = "#f3e9e4"
 RED = "#9b2c2c"
-COLOURS = 64
+COLOURS = 160
 """Of the picture: a third of its size with all of them."""
 BIN = 4
 """Points of the shares that are taken together: 4 min."""

@@ -191,12 +191,16 @@ class Rollouts:
             if isinstance(result, FleetError) and result.reason != "ROLLOUT_NOT_FOUND" and times < 2:
                 world.agenda.after(1_000, lambda: self._report(who, sample, decision_id, times + 1))
 
+        async def report(engine: Engine) -> None:
+            world.checker.rollouts.reported(sample)
+            await engine.rollouts.report(sample, decision_id, 2, sample.code)
+
         what = f"report {sample.rollout} {sample.mode} {sample.code or 'well'}{' shadow' if sample.shadow else ''}"
         call(
             world,
             who,
             what,
-            lambda engine: engine.rollouts.report(sample, decision_id, 2, sample.code),
+            report,
             answered,
             DEADLINE,
         )

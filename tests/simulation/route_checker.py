@@ -381,9 +381,9 @@ class RouteChecker:
         for answer in answers:
             for ack in answer if isinstance(answer, list) else ():
                 if isinstance(ack, Ack) and ack.next is not None:
-                    self._judge_advice(ack.task_id, ack.next)
+                    self._judge_advice(ack.task_id, ack.lease_epoch, ack.next)
 
-    def _judge_advice(self, task_id: str, advice: Advice) -> None:
+    def _judge_advice(self, task_id: str, epoch: int, advice: Advice) -> None:
         step, changed = advice.step, dict(self._moved)
         for key in self._turned:
             changed.update({each: None for each in self.instances if _guarded(each, key)})
@@ -392,10 +392,12 @@ class RouteChecker:
             left = self._eligible(task_id, changed)
             if left:
                 self._violated(f"{task_id} is told {step} while {left} is untried")
-        here = self.tasks[task_id].instance
+        here, lease = self.tasks[task_id].instance, self._checker.tasks[task_id].lease
+        # In the same transaction the lease may have ended, and the next one be somewhere else.
         if (
             step.kind is StepKind.SWITCH
-            and here
+            and lease is not None
+            and lease.epoch == epoch
             and step.instance not in (here, *self._places.get(task_id, ()))
         ):
             self._violated(f"{task_id} is told to go to {step.instance}, and is counted on {here}")

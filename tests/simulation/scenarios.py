@@ -18,7 +18,7 @@ from fleetd.core.settings import RouterRules, Rules
 from fleetd.core.submission import Submission, Submit
 from fleetd.core.task import Priority, RetryPolicy, Spec
 from fleetd.engine.transaction import Command
-from tests.simulation import faults, instances, rollouts
+from tests.simulation import faults, instances, rollouts, telling
 from tests.simulation.agent import Agent
 from tests.simulation.bounds import narrow
 from tests.simulation.checker import Violation
@@ -29,6 +29,7 @@ from tests.simulation.rollout_operators import RolloutOperators
 from tests.simulation.route_operators import RouteOperators
 from tests.simulation.services import Services
 from tests.simulation.submitter import Submitter
+from tests.simulation.telling import Telling
 from tests.simulation.world import World
 
 RULES = Rules(
@@ -51,6 +52,9 @@ RULES = Rules(
 
 PATIENCE = 1_800_000
 """Milliseconds of calm after which a task that still waits is forgotten: the wall clock may have been set back by ten minutes, and again."""
+
+
+Keeper = RouteOperators | RolloutOperators | Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,11 @@ async def _chaos(seed: int) -> Report:
             rules = replace(rules, router=replace(rules.router, blocked_look=trouble.look))
         # And later still: those without rollouts, too.
         rollout_trouble = rollouts.draw(dice)
-        return await _told(World(seed, drawn, rules, options, trouble, rollout_trouble), _play)
+        # And last of all: those in which nobody tells anything.
+        telling_trouble = telling.draw(dice)
+        with telling.tight(telling_trouble):
+            world = World(seed, drawn, rules, options, trouble, rollout_trouble, telling_trouble)
+            return await _told(world, _play)
 
 
 async def _told(world: World, story: Callable[[World], Coroutine[None, None, None]]) -> Report:
@@ -118,7 +126,7 @@ async def _play(world: World) -> None:
     operators = Operators(world, random.choice((0, 2_000, 6_000)))
     operators.start()
     Mischief(world).start()
-    keepers: list[RouteOperators | RolloutOperators] = [*_routes(world), *_rollouts(world)]
+    keepers: list[Keeper] = [*_routes(world), *_rollouts(world), *_telling(world)]
     for _ in range(2):
         await world.live(world.clock.now() + random.randrange(30_000, 60_000))
         await world.compare_memory()
@@ -158,11 +166,20 @@ def _rollouts(world: World) -> list[RolloutOperators]:
     return [keepers]
 
 
+def _telling(world: World) -> list[Telling]:
+    """Let there be those who watch what runs tell, when the seed has any."""
+    if world.telling is None:
+        return []
+    world.history.note("world", str(world.telling.trouble))
+    world.telling.start()
+    return [world.telling]
+
+
 async def _calm(
     world: World,
     submitter: Submitter,
     operators: Operators,
-    keepers: list[RouteOperators | RolloutOperators],
+    keepers: list[Keeper],
 ) -> None:
     """Faults stop, operators put everything right: now every task must come to its end."""
     world.history.note("world", "is calm from now on")
@@ -191,6 +208,10 @@ async def _calm(
     await world.compare_memory()
     await world.checker.compare_store()
     world.watcher.check(world.checker.events)
+    if world.telling is not None:
+        if not world.telling.done:
+            world.checker.violated("a watcher has not seen everything that was told")
+        await world.checker.told.leave()
     world.checker.check()
 
 

@@ -46,6 +46,7 @@ class FaultyStore:
             raise
         world.checker.committed(record, result)
         await self._take(0, 12_000 if slow else 3)
+        world.checker.rollouts.heard()
         if daemon is not None and not daemon.alive:
             raise Killed
         if random.random() < faults.unclear:

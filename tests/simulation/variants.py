@@ -6,26 +6,35 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from fleetd.core import filters, outcome, routed, runs, slots
+from fleetd.core import filters, outcome, rolloutbook, routed, runs, slots, words
 from fleetd.core.breaker import Breaker, BreakerKey, BreakerRules
+from fleetd.core.fallback import Fallback
 from fleetd.core.lanes import LaneBook
 from fleetd.core.ledger import Ledger
 from fleetd.core.limits import Gate, Gates
 from fleetd.core.load import Load
 from fleetd.core.outlook import Token
+from fleetd.core.rollout import Decision, Rollout, Sample
+from fleetd.core.rolloutbook import RolloutBook
 from fleetd.core.route import RoutePlan, TaskRoute
 from fleetd.core.routebook import RouteBook
 from fleetd.core.slots import SlotBook
-from fleetd.core.task import Order, Task
+from fleetd.core.task import Order, Status, Task
 from fleetd.core.words import Ack, Result, Say, Word, _ack, _act
 from fleetd.engine.due import DueWindow
 from fleetd.engine.engine import Engine
 from fleetd.engine.half_open import Probes
 from fleetd.engine.pulse import Pulse
+from fleetd.engine.rollouts import Rollouts
 from fleetd.engine.route_timers import RouteTimers
 from fleetd.engine.session import Session
 from fleetd.engine.sessions import Sessions
 from fleetd.engine.sweeper import Sweeper
+from fleetd.engine.task_feed import TaskSubscription
+from fleetd.engine.trials import TrialTraffic
+from fleetd.errors import Overloaded
+from fleetd.rpc import watch_task
+from fleetd.store import rows, transaction
 
 Patch = tuple[Any, str, Any]
 
@@ -295,6 +304,143 @@ def _blocked_runs_burnt() -> list[Patch]:
     return [(runs, "_unserved", unserved)]
 
 
+def _old_epochs_count() -> list[Patch]:
+    """Outcomes of work that was decided before a reset, or before a fallback, trip it again."""
+    original = Rollouts.note
+
+    def note(self: Rollouts, sample: Sample) -> None:
+        original(self, sample._replace(epoch=1 << 40))
+
+    return [(Rollouts, "note", note)]
+
+
+def _places_kept() -> list[Patch]:
+    """A shadow that has ended keeps its place."""
+
+    def give_place(self: RolloutBook, name: str) -> None:
+        return None
+
+    return [(RolloutBook, "give_place", give_place)]
+
+
+def _fallback_lost_at_restart() -> list[Patch]:
+    """A daemon begins with the new mode, whatever was before."""
+    original = RolloutBook.load
+
+    def load(self: RolloutBook, rollouts: Any, states: Any, *rest: Any) -> None:
+        original(self, rollouts, {}, *rest)
+
+    return [(RolloutBook, "load", load)]
+
+
+def _fallback_ignored() -> list[Patch]:
+    """Tasks get the mode that the definition says, wherever the rollout stands."""
+    original = rolloutbook.decide
+
+    def decide(rollout: Rollout, whole: Fallback, own: Fallback | None, *rest: Any) -> Decision:
+        return original(rollout, Fallback(), None, *rest)
+
+    return [(rolloutbook, "decide", decide)]
+
+
+def _trial_for_everybody() -> list[Patch]:
+    """A trial is part of no share: everybody is sent to the new mode."""
+
+    def take(self: TrialTraffic, *rest: Any, **how: Any) -> bool:
+        return True
+
+    return [(TrialTraffic, "take", take)]
+
+
+def _shadows_like_others() -> list[Patch]:
+    """A shadow that failed is a dead letter, and blames its agent."""
+    return [(Task, "shadow", property(lambda self: False))]
+
+
+def _dwell_never_over() -> list[Patch]:
+    """Nobody looks when a dwell or a trial is over."""
+
+    def arm(self: Rollouts) -> None:
+        return None
+
+    return [(Rollouts, "_arm", arm)]
+
+
+def _rollouts_kept_on_rollback() -> list[Patch]:
+    """What a failed transaction did to fallbacks and places stays."""
+    return [(RolloutBook, "rollback", RolloutBook.commit)]
+
+
+def _told_twice() -> list[Patch]:
+    """Events that are said again are stored again."""
+
+    def events(ledger: Ledger, task: Task, word: Word) -> Ack:
+        if word.first > words._expected(task):
+            return _ack(word, Result.REJECTED, f"must be {words._expected(task)},", "EVENTS_MISSING")
+        if task.status is Status.ASSIGNED:
+            runs.start(ledger, task)
+        ledger.tell(task, word.events)
+        return _ack(word, Result.ACCEPTED)
+
+    return [(words, "_events", events)]
+
+
+def _gaps_taken() -> list[Patch]:
+    """Events are stored though some before them are missing."""
+    original = words._events
+
+    def events(ledger: Ledger, task: Task, word: Word) -> Ack:
+        return original(ledger, task, word._replace(first=min(word.first, words._expected(task))))
+
+    return [(words, "_events", events)]
+
+
+def _numbers_go_on() -> list[Patch]:
+    """The numbers of a lease go on where the one before it ended."""
+
+    def expected(task: Task) -> int:
+        return task.task_event_seq + 1
+
+    return [(words, "_expected", expected)]
+
+
+def _counts_left_behind() -> list[Patch]:
+    """A task that has only told something is read as it was before."""
+
+    def with_event_seq(row: rows.Row, seq: int) -> rows.Row:
+        return row
+
+    return [(rows, "with_event_seq", with_event_seq)]
+
+
+def _positions_given_again() -> list[Patch]:
+    """Positions go on after the newest event kept, not after the newest one ever given."""
+    kept = "coalesce((SELECT max(position) FROM task_events), 0)"
+    anew = transaction.GET_SEQS.replace("task_event_position", kept)
+    return [(transaction, "GET_SEQS", anew)]
+
+
+def _back_too_far_on() -> list[Patch]:
+    """A watcher that was cut is sent to one event after the next one."""
+    original = watch_task._too_slow
+
+    def too_slow(position: int) -> Overloaded:
+        return original(position + 1)
+
+    return [(watch_task, "_too_slow", too_slow)]
+
+
+def _live_too_soon() -> list[Patch]:
+    """A watcher goes live though events were dropped while it read the store."""
+
+    def go_live(self: TaskSubscription) -> bool:
+        self._dropped = False
+        self.live = True
+        return True
+
+    return [(TaskSubscription, "go_live", go_live)]
+
+
 VARIANTS: dict[str, Callable[[], list[Patch]]] = {
     make.__name__.removeprefix("_").replace("_", "-"): make
     for make in (
@@ -328,6 +474,21 @@ VARIANTS: dict[str, Callable[[], list[Patch]]] = {
         _probe_left_behind,
         _given_up_forgotten,
         _blocked_runs_burnt,
+        _old_epochs_count,
+        _places_kept,
+        _fallback_lost_at_restart,
+        _fallback_ignored,
+        _trial_for_everybody,
+        _shadows_like_others,
+        _dwell_never_over,
+        _rollouts_kept_on_rollback,
+        _told_twice,
+        _gaps_taken,
+        _numbers_go_on,
+        _counts_left_behind,
+        _positions_given_again,
+        _back_too_far_on,
+        _live_too_soon,
     )
 }
 

@@ -20,6 +20,7 @@ from tests.simulation.history import History
 from tests.simulation.instances import Instances, Trouble
 from tests.simulation.rollouts import Rollouts, RolloutTrouble
 from tests.simulation.store import FaultyStore
+from tests.simulation.telling import Telling, TellingTrouble
 from tests.simulation.watcher import Watcher
 
 
@@ -34,6 +35,7 @@ class World:
         options: EngineOptions | None = None,
         trouble: Trouble | None = None,
         rollout_trouble: RolloutTrouble | None = None,
+        telling_trouble: TellingTrouble | None = None,
     ) -> None:
         self.seed = seed
         self.random = Random(seed)
@@ -46,6 +48,7 @@ class World:
         self.calm = False
         self.instances = Instances(self, trouble) if trouble is not None else None
         self.rollouts = Rollouts(self, rollout_trouble) if rollout_trouble is not None else None
+        self.telling = Telling(self, telling_trouble) if telling_trouble is not None else None
         self.checker = Checker(self)
         self.store = FaultyStore(self)
         self.watcher = Watcher(self)
@@ -78,7 +81,10 @@ class World:
         self.history.note("daemon", "drains" if graceful else "dies")
         if graceful:
             daemon.engine.drain()
-            self.agenda.after(self.random.randrange(1, 10_000), lambda: self._end(daemon))
+            left = self.random.randrange(1, 10_000)
+            if self.telling is not None:
+                self.agenda.after(left - 1, daemon.engine.task_feed.close)
+            self.agenda.after(left, lambda: self._end(daemon))
         else:
             self._end(daemon)
 
@@ -90,6 +96,8 @@ class World:
             self._down_until = self.clock.now() + self.random.choice((100, 3_000, 50_000))
 
     async def _start_daemon(self) -> None:
+        # A store that is opened anew has no rows at hand.
+        self.store.real._live = {}
         daemon = Daemon(self)
         await daemon.start()
         await self.watcher.connect(daemon)
@@ -124,6 +132,8 @@ class World:
             await self.pass_time(max(1, min(at for at in times if at is not None) - self.clock.now()))
             self.checker.routes.quiet()
             self.checker.rollouts.quiet()
+        if self.telling is not None:
+            await self.telling.sweep()
         self.checker.check()
 
     async def _turn_engine(self, daemon: Daemon) -> None:
@@ -162,4 +172,6 @@ class World:
         daemon = self.daemon
         if daemon is not None and daemon.idle:
             await memory.compare(self, daemon.engine)
+            if self.telling is not None:
+                await self.checker.told.compare()
             self.checker.check()

@@ -18,7 +18,6 @@ DEFAULT = Rollout(
     new=RolloutMode("runtime_orchestrator"),
     default="direct_llm",
     bucket_by=BucketBy.ORG,
-    salt="chat",
     health_url="http://localhost:8000/health",
     targets=Targets(3_000, 5_000, 0.05, 0.02),
     origin=Origin.ENVIRONMENT,

@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
+import httpx
 import pytest
 
 from fleetd.bridges.webhook import WebhookOptions
@@ -16,13 +18,14 @@ from fleetd.core.instance import Instance, InstanceState, ProbeKind
 from fleetd.core.modes import Prefer
 from fleetd.core.registration import PutInstances
 from fleetd.core.settings import RouterRules, Rules
-from fleetd.daemon import alert_hook, kept, probe_instances
+from fleetd.daemon import _Daemon, alert_hook, kept, probe_instances
 from fleetd.engine.engine import Engine
 from fleetd.engine.engine_options import EngineOptions
 from fleetd.engine.retention import RetentionOptions
 from fleetd.engine.route_ring import RouterOptions
 from fleetd.mapping import engine_options, retention, router_rules, rules
 from fleetd.probes.prober import ProbeOptions
+from fleetd.rollout_file import RolloutFile
 from fleetd.store.sqlite import SqliteStore
 from tests.unit.bridges.test_webhook import Log, staged
 from tests.unit.probes.server import http, serving
@@ -65,6 +68,32 @@ def test_modes_are_decided_as_the_configuration_says():
     """M2."""
     found = rules(Config.model_validate({"modes": {"prefer": "least_loaded", "undecided_for": "0s"}}))
     assert (found.prefer, found.undecided_for) == (Prefer.LEAST_LOADED, 0)
+
+
+async def test_the_side_port_takes_no_call_before_the_rollouts_of_environment_and_file_are_defined(
+    tmp_path, monkeypatch
+):
+    """G4, S4: a mode decided before that would be another one."""
+    heard = []
+
+    class Seen(Exception): ...
+
+    async def take(file: RolloutFile, reading: Any) -> None:
+        address = (tmp_path / "web-listen").read_text().strip()
+        async with httpx.AsyncClient() as client:
+            paths = "/readyz", "/api/v1/runtime/fallback/status"
+            heard.extend([(await client.get(f"http://{address}{path}")).status_code for path in paths])
+        raise Seen
+
+    monkeypatch.setattr(RolloutFile, "take", take)
+    given = {
+        "data": {"dir": str(tmp_path)},
+        "rpc": {"listen": "127.0.0.1:0"},
+        "web": {"listen": "127.0.0.1:0"},
+    }
+    with pytest.raises(Seen):
+        await _Daemon(Config.model_validate(given), SystemClock(), Log()).run()
+    assert heard == [503, 503]
 
 
 async def test_a_part_that_breaks_is_logged_and_begins_again():

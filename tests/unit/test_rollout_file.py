@@ -102,6 +102,14 @@ def test_g4_bad_rollouts_are_named_and_keep_no_others_out(file):
     assert found.bad == {"c"}
 
 
+def test_g4_a_number_too_long_to_be_written_is_named_too(file):
+    """Python refuses to write it out; that must not end the daemon."""
+    huge, words = "0x" + "f" * 5_000, "a number of thousands of digits"
+    file.write_text(table("a", f"shadow_limit = {huge}\npercent = {huge}"))
+    problem = load(str(file)).problems[0].problem
+    assert problem == f"percent: must be 0 to 100, not {words}; shadow_limit: must be 1 to 1,000, not {words}"
+
+
 def test_g4_what_is_no_rollout_is_named(file):
     file.write_text('rollouts = [7]\ncolour = "red"\n')
     assert [(row.name, row.problem) for row in load(str(file)).problems] == [

@@ -80,7 +80,7 @@ def test_g4_a_rollout_that_was_shown_can_be_sent_back(known):
 
 def test_g1_the_least_message_means_the_defaults():
     message = rollout_pb2.Rollout(name="chat", old_mode={"name": "a"}, new_mode={"name": "b"})
-    assert rollout_in(message) == Rollout("chat", RolloutMode("a"), RolloutMode("b"), "a", salt="chat")
+    assert rollout_in(message) == Rollout("chat", RolloutMode("a"), RolloutMode("b"), "a")
 
 
 def test_g1_bad_fields_of_a_message_are_named():

@@ -9,10 +9,10 @@ import pytest
 
 from fleet.v1 import rollout_pb2 as pb
 from fleetd.api.calls import Call
-from fleetd.core.rolling import DefineRollouts
+from fleetd.core.rolling import MOST_ROLLOUTS, DefineRollouts
 from fleetd.core.rollout import Origin, Rollout, RolloutMode
 from fleetd.core.task import TaskFilter
-from fleetd.errors import Conflict, InvalidArgument, NotFound, WrongState
+from fleetd.errors import Conflict, InvalidArgument, NotFound, Overloaded, Unavailable, WrongState
 from tests.unit.api.port import Port
 from tests.unit.api.routed import CLOUD, LOCAL, SECOND, refused
 
@@ -134,7 +134,7 @@ async def test_a_stale_version_another_salt_and_a_definition_elsewhere_are_refus
     assert (stale.value.reason, stale.value.metadata["version"]) == ("VERSION_MISMATCH", "2")
     with pytest.raises(WrongState) as salted:
         await put(port, salt="pepper")
-    assert salted.value.reason == "SALT_CHANGED"
+    assert (salted.value.reason, "begun with 'chat'" in salted.value.message) == ("SALT_CHANGED", True)
     file = Rollout("chat", RolloutMode(OLD), RolloutMode(NEW), OLD, salt="chat")
     await port.engine.execute(DefineRollouts((file,), Origin.FILE))
     assert (await port("GetRollout", name="chat")).rollout.origin == pb.ROLLOUT_ORIGIN_FILE
@@ -166,7 +166,7 @@ async def test_a_stale_version_another_salt_and_a_definition_elsewhere_are_refus
 async def test_an_unknown_rollout_is_not_found_and_the_known_ones_are_named(port, method, fields):
     """G1, S3"""
     await put(port)
-    with pytest.raises(NotFound, match="there are chat") as caught:
+    with pytest.raises(NotFound, match="known: chat") as caught:
         await port(method, **fields)
     assert (caught.value.reason, caught.value.metadata["rollout"]) == ("ROLLOUT_NOT_FOUND", "chta")
 
@@ -207,7 +207,17 @@ async def test_an_unknown_rollout_is_not_found_and_the_known_ones_are_named(port
         ),
         (
             "ReportOutcome",
+            {"latency": {}, "rollout": {"rollout": "chat", "mode": NEW, "epoch": 2}},
+            ["rollout.epoch"],
+        ),
+        (
+            "ReportOutcome",
             {"latency": {}, "rollout": {"rollout": "chat", "mode": "unknown", "epoch": 1}},
+            ["rollout.mode"],
+        ),
+        (
+            "ReportOutcome",
+            {"latency": {}, "rollout": {"rollout": "chat", "mode": OLD, "epoch": 1, "shadow": True, "decision_id": "d"}},
             ["rollout.mode"],
         ),
         (
@@ -373,6 +383,33 @@ async def test_the_outcome_of_a_plan_counts_once_and_only_when_the_work_is_over(
     assert await new_total(chat) == (1, 0)
 
 
+async def test_an_outcome_of_a_plan_that_was_not_taken_counts_when_it_is_told_again(chat, monkeypatch):
+    """G3: once"""
+    plan_id = (await route(chat)).plan.plan_id
+
+    async def refuse(*_: Any) -> None:
+        raise Unavailable("STORE_FULL", "there is no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chat.engine.rollouts, "report", refuse)
+        with pytest.raises(Unavailable):
+            await chat.outcome(plan_id=plan_id)
+    for _ in range(2):
+        await chat.outcome(plan_id=plan_id)
+    assert await new_total(chat) == (1, 0)
+
+
+async def test_work_that_took_several_tries_took_as_long_as_all_of_them(chat):
+    """G5: the latency that is reported is that of the last try"""
+    plan_id = (await route(chat)).plan.plan_id
+    chat.clock.advance(3_000)
+    await chat.outcome(plan_id=plan_id, code="CONN_REFUSED", latency={"seconds": 3})
+    chat.clock.advance(2_000)
+    await chat.outcome(plan_id=plan_id, latency={"seconds": 2})
+    assert await new_total(chat) == (1, 0)
+    assert (await metrics(chat)).metrics.new_mode.avg_latency.ToMilliseconds() == 5_000
+
+
 async def test_a_plan_that_gives_up_is_an_error_of_its_mode(chat):
     """G3"""
     plan_id = (await route(chat)).plan.plan_id
@@ -391,8 +428,12 @@ async def test_a_cancelled_plan_says_nothing_of_its_mode(chat):
 
 
 async def test_a_plan_without_a_rollout_tells_none(chat):
-    await chat.outcome(plan_id=(await route(chat, rollout=None)).plan.plan_id)
+    plan_id = (await route(chat, rollout=None)).plan.plan_id
+    await chat.outcome(plan_id=plan_id)
     assert await new_total(chat) == (0, 0)
+    # Taken and dropped, nobody would ever know that it counts for nothing.
+    told = {"rollout": "chat", "mode": NEW, "epoch": 1}
+    assert await refused(chat, "ReportOutcome", plan_id=plan_id, rollout=told) == ["rollout"]
 
 
 async def test_a_plan_whose_rollout_is_gone_is_reported_all_the_same(chat):
@@ -535,6 +576,16 @@ async def test_force_and_reset_are_answered_with_the_state_and_audited(port):
     ]
 
 
+async def test_a_fallback_in_which_something_is_forced_tells_no_end_that_does_not_come(port):
+    """G4: its dwell begins anew afterwards"""
+    await put(port)
+    await trip(port)
+    assert (await state(port)).HasField("until")
+    forced = await port("ForceFallback", rollout="chat", reason="outage", duration={"seconds": 3_600})
+    assert forced.phase == pb.ROLLOUT_PHASE_FALLBACK
+    assert (forced.HasField("until"), forced.forced.HasField("until")) == (False, True)
+
+
 async def test_an_act_on_an_unknown_rollout_leaves_its_line(port):
     """F5"""
     with pytest.raises(NotFound):
@@ -615,6 +666,38 @@ async def test_figures_of_orgs_are_their_own(port):
     assert list((await metrics(port, orgs=True)).orgs) == []
 
 
+async def test_figures_of_an_org_tell_the_fallback_that_holds_for_it(port):
+    """G5: an org whose work gets the old mode is never said to be well because it is the whole rollout that fell back"""
+    await put(port)
+
+    async def told_of(org_id: str) -> tuple[bool, str, str]:
+        """Return what is told of an org, having compared it with what its work gets."""
+        shown = (await metrics(port, org_id=org_id)).metrics
+        assert (shown.org_id, shown.fallback.fallback) == (org_id, (await decide(port, org_id)).mode == OLD)
+        return shown.fallback.fallback, shown.fallback.org_id, shown.fallback.reason
+
+    async def force(org_id: str = "", **more: Any) -> None:
+        await port("ForceFallback", rollout="chat", org_id=org_id, reason=f"by {org_id or 'all'}", **more)
+
+    assert await told_of("acme") == (False, "acme", "")
+    await force()
+    assert await told_of("acme") == (True, "", "by all")
+    await force("acme")
+    assert await told_of("acme") == (True, "acme", "by acme")
+    await force(off=True)
+    assert await told_of("acme") == (True, "acme", "by acme")
+    assert await told_of("other") == (False, "", "")
+    await port("ResetFallback", rollout="chat", reason="over")
+    assert await told_of("acme") == (True, "acme", "by acme")
+    await force("acme", off=True)
+    assert await told_of("acme") == (False, "acme", "")
+    decision = await decide(port, "other")
+    for _ in range(10):
+        await report(port, decision, "500")
+    assert await told_of("acme") == await told_of("other")
+    assert (await told_of("acme"))[:2] == (True, "")
+
+
 # comparisons
 
 
@@ -661,3 +744,20 @@ async def test_a_token_of_another_list_is_refused(port):
     token = (await port("ListComparisons", page_size=1)).next_page_token
     assert await refused(port, "ListComparisons", page_token=token, different=True) == ["page_token"]
     assert await refused(port, "ListComparisons", page_token=token, rollout="chat") == ["page_token"]
+
+
+async def test_rollouts_are_listed_a_page_at_a_time_and_no_more_of_them_are_taken_than_there_may_be(port):
+    """G1, S7."""
+    for number in range(5):
+        await put(port, name=f"r-{number:04}")
+    first = await port("ListRollouts", page_size=2)
+    second = await port("ListRollouts", page_size=1_000, page_token=first.next_page_token)
+    names = [[one.rollout.name for one in page.rollouts] for page in (first, second)]
+    assert names == [["r-0000", "r-0001"], ["r-0002", "r-0003", "r-0004"]]
+    assert (bool(first.next_page_token), second.next_page_token) == (True, "")
+    for number in range(5, MOST_ROLLOUTS):
+        await put(port, name=f"r-{number:04}")
+    with pytest.raises(Overloaded) as caught:
+        await put(port, name="one-more")
+    assert caught.value.reason == "ROLLOUTS_LIMIT"
+    await put(port, name="r-0007", percent=5)

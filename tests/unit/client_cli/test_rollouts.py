@@ -75,6 +75,12 @@ def test_one_rollout_shows_all_of_it_and_the_orgs_in_fallback(router):
     assert ["acme", "TRIAL", "yes", "0", "2"] in lines
 
 
+def test_a_reason_is_said_once_while_it_is_forced(router):
+    """G4: the daemon gives the reason of whoever forced it as that of the fallback, too."""
+    router.answers["GetRollout"] = chat(forced={"on": True, "reason": "incident"}, reason="incident")
+    assert ["WHY", "incident"] in cells(router.run("rollouts", "get", "chat").stdout)
+
+
 def test_json_has_the_names_of_the_api(router):
     """G5."""
     router.answers["GetRollout"] = chat()
@@ -155,7 +161,9 @@ def test_metrics_show_both_modes_their_targets_and_the_fallback(router):
         metrics=s.RolloutMetrics(
             rollout="chat", old_mode=old, new_mode=new, fallback=chat().fallback, shadow={"total": 0}
         ),
-        orgs=[s.RolloutMetrics(org_id="acme", old_mode=old, new_mode=new, shadow=new)],
+        orgs=[
+            s.RolloutMetrics(org_id="acme", old_mode=old, new_mode=new, shadow=new, fallback=chat().fallback)
+        ],
     )
     shown = router.run("rollouts", "metrics", "chat", "--orgs")
     lines = cells(shown.stdout)
@@ -165,7 +173,8 @@ def test_metrics_show_both_modes_their_targets_and_the_fallback(router):
     numbers = [NEW, "50", "2", "(4.0%)", "1", "(2.0%)", "2.0s", "4.0s", *targets]
     assert lines[2] == ["(all)", "new", *numbers]
     assert [line[:2] for line in lines[3:6]] == [["acme", "old"], ["acme", "new"], ["acme", "shadow"]]
-    assert ["(all)", "FALLBACK", "yes"] in [line[:3] for line in lines]
+    # Once: what holds for all holds for acme.
+    assert [line[:3] for line in lines].count(["(all)", "FALLBACK", "yes"]) == 1
     assert router.asked[0].orgs
 
 

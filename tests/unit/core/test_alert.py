@@ -29,6 +29,11 @@ NOW = 1_767_225_600_000  # 2026-01-01
             Alert("rollout", "chat", "FALLBACK", "error rate too high", NOW),
         ),
         (EventType.ROLLOUT_FALLBACK_OFF, {"rollout": "chat"}, Alert("rollout", "chat", "RECOVERED", "", NOW)),
+        (
+            EventType.ROLLOUT_FALLBACK_ON,
+            {"rollout": "chat", "org_id": "acme", "reason": "errors"},
+            Alert("rollout", "chat (org acme)", "FALLBACK", "errors", NOW),
+        ),
         (EventType.BREAKER_HALF_OPEN, {"name": "openai"}, None),
         (EventType.TASK_DEAD_LETTERED, {}, None),
         (EventType.BREAKER_OPENED, None, Alert("provider_breaker", "", "OPEN", "", NOW)),

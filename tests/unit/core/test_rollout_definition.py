@@ -32,7 +32,6 @@ def test_g1_a_name_and_two_modes_define_a_rollout_whose_default_is_the_old_mode(
         old=RolloutMode("direct_llm"),
         new=RolloutMode("runtime_orchestrator"),
         default="direct_llm",
-        salt="chat",
         origin=Origin.FILE,
     )
     assert made().fallback == FallbackRules()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fleetd.core.event import EventFilter, EventType
 from fleetd.core.fallback import FallbackRules, Forced, Phase
 from fleetd.core.rolling import ForceFallback, PutRollout, RemoveRollout
 from fleetd.core.rollout import Rollout, RolloutMode, Sample
@@ -149,6 +150,20 @@ async def slowly(fleet: Fleet, transact: Any, script: Any) -> Any:
     return result
 
 
+async def test_a_removal_tells_that_the_fallback_is_over(fleet):
+    """G4: whoever follows the events knows where a rollout stands."""
+    await on_trial(fleet)
+    await fleet.do(RemoveRollout("chat"))
+    wanted = EventFilter(types=frozenset({EventType.ROLLOUT_FALLBACK_OFF}))
+    (event,) = (await fleet.store.list_events(wanted, 0, 10, 1_000)).events
+    assert event.payload == {
+        "rollout": "chat",
+        "reason": "the rollout was removed",
+        "epoch": 4,
+        "dwell_ms": 0,
+    }
+
+
 async def test_a_rollout_that_is_defined_again_goes_on_with_its_epochs(fleet):
     """G4b: outcomes of work that was decided before it was removed trip nothing, a restart between them or not."""
     await on_trial(fleet)
@@ -157,6 +172,18 @@ async def test_a_rollout_that_is_defined_again_goes_on_with_its_epochs(fleet):
     await fleet.do(PutRollout(ROLLOUT))
     await fleet.restart()
     assert fleet.engine.rollout_book.present.epoch("chat") > old
+    note(fleet, "new", 10, "503", epoch=old)
+    await fleet.settle()
+    assert phase(fleet) is Phase.NORMAL
+
+
+async def test_so_does_one_to_which_nothing_had_happened(fleet):
+    """G4b"""
+    await fleet.do(PutRollout(ROLLOUT))
+    old = fleet.engine.rollout_book.present.epoch("chat")
+    await fleet.do(RemoveRollout("chat"))
+    await fleet.do(PutRollout(ROLLOUT))
+    await fleet.restart()
     note(fleet, "new", 10, "503", epoch=old)
     await fleet.settle()
     assert phase(fleet) is Phase.NORMAL

@@ -13,6 +13,7 @@ from fleetd.core.rolling import (
     ForceFallback,
     MoveFallback,
     PutRollout,
+    ReleaseForced,
     RemoveRollout,
     ResetFallback,
 )
@@ -485,6 +486,20 @@ async def test_a_probe_that_failed_before_a_reset_trips_nothing_after_it(fleet):
     assert phase(fleet) is Phase.FALLBACK
 
 
+async def test_a_reset_of_the_whole_lets_no_org_fall_back_for_what_was_before(fleet):
+    """G4b: neither for what was counted, nor for what arrives late"""
+    await put(fleet, per_org=True)
+    await tell(fleet, 20, org_id="well")
+    await tell(fleet, 9, "AGENT_ERROR")
+    await reset(fleet)
+    await tell(fleet, 20, org_id="well")
+    await tell(fleet, 1, "AGENT_ERROR")
+    await tell(fleet, 50, "AGENT_ERROR", epoch=1)
+    assert (phase(fleet), phase(fleet, "acme")) == (Phase.NORMAL, Phase.NORMAL)
+    await tell(fleet, 9, "AGENT_ERROR")
+    assert phase(fleet, "acme") is Phase.FALLBACK
+
+
 async def test_a_reset_in_the_batch_of_the_step_wins(fleet):
     """G4b: the step belongs to an epoch that is over"""
     await put(fleet)
@@ -581,6 +596,20 @@ async def test_what_is_forced_runs_out_by_the_clock(fleet, org_id):
         {"rollout": "chat", "epoch": 2, "cause": "forced: outage"} | extra
     ]
     assert len(logged(fleet, "rollout_fallback_off")) == 1
+
+
+async def test_what_is_forced_anew_while_the_old_force_runs_out_stays(fleet):
+    """G4: in one transaction, the end of the old one last"""
+    await put(fleet)
+    wall = fleet.clock.wall()
+    await fleet.do(ForceFallback(CHAT, Forced(True, "outage", until=wall + MINUTE)))
+    fleet.engine.post(ForceFallback(CHAT, Forced(True, "it lasts", until=wall + HOUR)))
+    await fleet.do(ReleaseForced(CHAT, 2))
+    assert (modes(fleet), state(fleet).epoch) == ([OLD], 3)
+    await fleet.pass_time(MINUTE)
+    assert modes(fleet) == [OLD]
+    await fleet.pass_time(HOUR - MINUTE)
+    assert modes(fleet) == [NEW]
 
 
 async def test_forced_off_nothing_falls_back_and_afterwards_only_new_outcomes_count(fleet):
@@ -689,6 +718,18 @@ async def test_the_most_recent_thousand_orgs_are_counted_apart(fleet):
     assert {"new", "org-10"} <= set(known)
     assert not {"org-9", "org-11"} & set(known)
     assert fleet.engine.rollouts.figures("chat").new.total == ORGS + 12
+
+
+async def test_an_org_that_waits_for_its_way_back_displaces_nobody_who_is_counted(fleet):
+    """G5, S7"""
+    await put(fleet, per_org=True, window=24 * HOUR)
+    await tell(fleet, 30, org_id="well")
+    await tell(fleet, 10, "AGENT_ERROR", org_id="ill")
+    for number in range(ORGS):
+        fleet.engine.rollouts.note(Sample("chat", f"org-{number}", NEW, 9, "", 1))
+    await fleet.pass_time(DWELL)
+    assert phase(fleet, "ill") is Phase.TRIAL
+    assert set(fleet.engine.rollouts.orgs("chat")) == {f"org-{number}" for number in range(ORGS)}
 
 
 # restart
@@ -839,6 +880,11 @@ async def test_the_salt_a_rollout_began_with_holds_whoever_defines_it(fleet):
     assert await fleet.do(DefineRollouts((file,), Origin.FILE)) == ["chat"]
     await fleet.restart()
     assert await fleet.do(DefineRollouts((file,), Origin.FILE)) == ["chat"]
+    assert [decide(fleet, f"org-{n}").mode for n in range(100)] == before
+    unsalted = rollout(salt="", percent=50.0, default=OLD)
+    assert await fleet.do(DefineRollouts((unsalted,), Origin.FILE)) == []
+    await fleet.do(DefineRollouts((), Origin.FILE))
+    await put(fleet, salt="", percent=50.0, default=OLD)
     assert [decide(fleet, f"org-{n}").mode for n in range(100)] == before
     found = fleet.engine.rollout_book.find_present("chat")
     assert (found.salt, found.hash_version) == ("first", 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fleetd.clock import ManualClock
 from fleetd.core.event import EventType
 from fleetd.core.fallback import Phase
 from fleetd.core.rolling import PutRollout, RemoveRollout
@@ -43,12 +44,21 @@ class Stage:
         self.answer: str | Exception = ""
         self.hold: asyncio.Event | None = None
         self._round = asyncio.Event()
+        self.clock = ManualClock()
+        self.took = 0
         self.prober = RolloutProber(
-            lambda: self.rollouts, self.changed, self, self.log, ask=self.ask, sleep=self.sleep
+            lambda: self.rollouts,
+            self.changed,
+            self,
+            self.log,
+            ask=self.ask,
+            clock=self.clock,
+            sleep=self.sleep,
         )
 
     async def ask(self, url: str, timeout: int) -> str:
         self.asked.append((url, timeout))
+        self.clock.advance(self.took)
         if self.hold is not None:
             await self.hold.wait()
         if isinstance(self.answer, Exception):
@@ -99,6 +109,17 @@ async def test_a_probe_is_made_at_once_and_then_in_its_rhythm():
         await stage.round()
     assert (len(stage.asked), stage.slept) == (3, [5.0] * 3)
     assert stage.found == [("chat", True, "")] * 3
+
+
+async def test_a_server_that_hangs_is_asked_as_often_as_any_other():
+    """G3: the rhythm is that of the questions"""
+    stage = Stage(chat=rollout(health_url=URL))
+    stage.took = 4_000
+    async with stage.running():
+        await stage.round()
+        stage.took = 7_000
+        await stage.round()
+    assert stage.slept == [1.0, 1.0, 0.0]
 
 
 async def test_interval_and_timeout_are_those_of_the_rollout():
@@ -224,6 +245,16 @@ async def test_a_redirect_is_not_followed(asker):
         assert len(server.asked) == 1
 
 
+async def test_a_proxy_of_the_environment_is_not_asked(monkeypatch):
+    """G3: the new mode would look unwell for a proxy that does not know this machine"""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{await free_port()}")
+    monkeypatch.setenv("NO_PROXY", "")
+    asker = HealthAsker()
+    async with serving(lambda _: http("200 OK")) as server:
+        assert await asker.ask(f"{server.url}/health", 5_000) == ""
+    await asker.close()
+
+
 async def test_no_answer_in_time_is_a_failure(asker):
     """G3: the timeout is of the whole probe, and a body that trickles does not prolong it"""
     release = asyncio.Event()
@@ -272,7 +303,7 @@ async def test_three_failures_in_a_row_bring_the_old_mode_back_and_one_good_answ
     engine, statuses = fleet.engine, ["503 Service Unavailable"] * 4 + ["200 OK"]
 
     async def sleep(seconds: float) -> None:
-        assert seconds == 5
+        assert 0 <= seconds <= 5
         await rounds.acquire()
 
     async def probed() -> None:
@@ -287,6 +318,7 @@ async def test_three_failures_in_a_row_bring_the_old_mode_back_and_one_good_answ
             heard,
             fleet.log,
             ask=asker.ask,
+            clock=fleet.clock,
             sleep=sleep,
         )
         probing = asyncio.create_task(prober.run())
@@ -327,6 +359,7 @@ async def test_a_probe_follows_what_is_put_and_removed_in_the_engine():
         engine.rollouts,
         fleet.log,
         ask=ask,
+        clock=fleet.clock,
         sleep=never,
     )
     probing = asyncio.create_task(prober.run())

@@ -381,9 +381,11 @@ async def test_health_tells_alive_and_ready_apart(wire):
 
 async def test_while_the_daemon_starts_no_method_is_served(wire):
     """S4: not even those that are served at any time over gRPC, whose port is not open then."""
-    wire.port.engine.state = "STARTING"
-    response = await wire.post("/fleet.v1.Health/GetStatus", {})
-    assert (response.status_code, reason(response)) == (503, "STARTING")
+    for held, state in ((False, "STARTING"), (True, "SERVING")):
+        wire.web.held, wire.port.engine.state = held, state
+        response = await wire.post("/fleet.v1.Health/GetStatus", {})
+        assert (response.status_code, reason(response)) == (503, "STARTING")
+        assert (await wire.client.get("/readyz")).json()["status"] == "starting"
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,15 @@ def get_rollout(name: str) -> Plan[s.GetRolloutResponse]:
 
 def list_rollouts() -> Plan[list[s.GetRolloutResponse]]:
     """All rollouts by name, as get_rollout shows them."""
-    response = yield from ask(m.LIST_ROLLOUTS, s.ListRolloutsRequest())
-    return list(response.rollouts)
+    found: list[s.GetRolloutResponse] = []
+    token = ""
+    while True:
+        request = s.ListRolloutsRequest(page_size=1_000, page_token=token)
+        response = yield from ask(m.LIST_ROLLOUTS, request)
+        found += response.rollouts
+        token = response.next_page_token
+        if not token:
+            return found
 
 
 def remove_rollout(name: str, *, reason: str = "") -> Plan[None]:

@@ -149,7 +149,8 @@ def works(all_metrics: Iterable[s.RolloutMetrics]) -> list[Work]:
 
 def _why(state: s.FallbackState) -> str:
     forced = state.forced.reason if state.HasField("forced") else ""
-    return "; ".join(part for part in (forced, state.reason) if part)
+    # While it is forced on, both are the same.
+    return "; ".join(dict.fromkeys(part for part in (forced, state.reason) if part))
 
 
 def _orgs(orgs: Any) -> str:

@@ -134,7 +134,9 @@ async def metrics(
     everything = [answer.metrics, *answer.orgs]
     run.printer.many(works(everything), METRICS)
     run.printer.raw("")
-    run.printer.many([one.fallback for one in everything if one.HasField("fallback")], FALLBACK)
+    # What holds for the whole holds for many orgs; one line says it.
+    fallbacks = {one.fallback.org_id: one.fallback for one in everything if one.HasField("fallback")}
+    run.printer.many(list(fallbacks.values()), FALLBACK)
 
 
 @command(app, "force")
