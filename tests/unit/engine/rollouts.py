@@ -5,15 +5,21 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
+from fleetd.core.event import EventType
 from fleetd.core.fallback import Fallback, FallbackRules, Phase
 from fleetd.core.rolling import PutRollout, ResetFallback
 from fleetd.core.rollout import Decision, Rollout, RolloutMode, Sample
 from fleetd.core.task import Task
 from tests.unit.engine.fleet import Fleet
+from tests.unit.engine.routes import fleet_events
 
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
 OLD, NEW = "direct_llm", "runtime"
 CHAT = ("chat", "")
+
+ON, TRIAL, OFF = EventType.ROLLOUT_FALLBACK_ON, EventType.ROLLOUT_TRIAL, EventType.ROLLOUT_FALLBACK_OFF
+TOLD = (ON, TRIAL, OFF)
+DWELL, TRIAL_FOR = MINUTE, 5 * MINUTE
 
 _ids = count(1)
 
@@ -75,3 +81,12 @@ async def submit(fleet: Fleet, org_id: str = "acme", **parts: Any) -> Task:
 def logged(fleet: Fleet, event: str) -> list[dict[str, Any]]:
     """Return the fields of every line of the log with that event."""
     return [fields for name, fields in fleet.log.infos + fleet.log.warnings if name == event]
+
+
+async def kinds(fleet: Fleet) -> list[EventType]:
+    return [kind for kind, _ in await fleet_events(fleet, *TOLD)]
+
+
+async def counted(fleet: Fleet) -> tuple[int, int, int]:
+    figures = fleet.engine.rollouts.figures("chat").new
+    return figures.total, figures.errors, figures.timeouts
