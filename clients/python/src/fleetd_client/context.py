@@ -12,7 +12,7 @@ from fleetd_client.decision import TaskMode
 from fleetd_client.effects import Heard
 from fleetd_client.faults import Fault, fault_of
 from fleetd_client.journal import Journal
-from fleetd_client.outcome import Cancelled, GiveUp
+from fleetd_client.outcome import DIGEST_CHARS, Cancelled, GiveUp
 from fleetd_client.payload import content
 from fleetd_client.stubs import CheckpointWord, Instance, Lease, ProgressWord, Report, ReportAck, TaskEvent
 from fleetd_client.times import Span
@@ -27,8 +27,7 @@ class Context:
 
     def __init__(self, lease: Lease, say: Callable[[Report], None], certain: Callable[[], bool]) -> None:
         self.lease = lease
-        # Of the result, at most 128 characters: those of a task and its shadow are equal when their digests are.
-        self.digest = ""
+        self._digest = ""
         self._say = say
         self._certain = certain
         self._cancelled = False
@@ -109,6 +108,17 @@ class Context:
     def shadow(self) -> bool:
         """True of work on the side, whose result is only compared: it must have no effect outside."""
         return self._rollout is not None and self._rollout.shadow
+
+    @property
+    def digest(self) -> str:
+        """Of the result, at most 128 characters of your choice: results of a task and its shadow are equal when their digests are."""
+        return self._digest
+
+    @digest.setter
+    def digest(self, digest: str) -> None:
+        if len(digest) > DIGEST_CHARS:
+            raise ValueError(f"a digest has at most {DIGEST_CHARS} characters, not {len(digest)}")
+        self._digest = digest
 
     @property
     def lease_certain(self) -> bool:

@@ -29,7 +29,7 @@ def forced(state: s.FallbackState, now: float) -> str:
         return ""
     its = state.forced
     parts = [
-        "old mode for all" if its.on else "no fallback by itself",
+        "old mode" if its.on else "no fallback by itself",
         f"ends {since(its.until, now)}" if its.HasField("until") else "until reset",
         f"by {its.actor}" if its.actor else "",
         its.reason,
