@@ -68,7 +68,7 @@ def test_one_rollout_shows_all_of_it_and_the_orgs_in_fallback(router):
     lines = cells(text)
     assert ["PHASE", "FORCED"] in lines
     assert ["EPOCH", "7"] in lines
-    assert ["FORCED", "old", "mode", "for", "all,", "until", "reset,", "by", "ada,", "incident"] in lines
+    assert ["FORCED", "old", "mode,", "until", "reset,", "by", "ada,", "incident"] in lines
     assert ["ALLOWED", "acme,b,c,d,e", "and", "2", "more"] in lines
     assert ["FALLS", "BACK", "errors", ">", "50.0%,", "timeout", "after", "5m"] in lines
     assert ["TARGETS", "average", "3.0s,", "errors", "5.0%"] in lines
