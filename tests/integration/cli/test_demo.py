@@ -17,7 +17,7 @@ DEMO = Path(__file__).parents[2] / "demo" / "demo.py"
 
 
 async def test_the_demo_ends_as_expected_and_leaves_nothing(tmp_path):
-    """T2, T3, D2, D4, F4, R11, F3, M2, M4, M5, M5a, M6: jobs that are retried, cancelled, finished elsewhere; a model server that dies; hosts."""
+    """T2, T3, D2, D4, F4, R11, F3, M2, M4, M5, M5a, M6, G1 to G3, G6: jobs that are retried, cancelled, finished elsewhere; a model server that dies; hosts; a rollout."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(DEMO),
@@ -28,7 +28,7 @@ async def test_the_demo_ends_as_expected_and_leaves_nothing(tmp_path):
     out, _ = await asyncio.wait_for(process.communicate(), 3 * LIMIT)
     text = out.decode()
     assert process.returncode == 0, text
-    assert "All 52 expectations were met" in text
+    assert "All 61 expectations were met" in text
     assert "killed (SIGKILL)" in text
     assert re.search(r"BREAKER_OPENED(.|\n)*BREAKER_HALF_OPEN(.|\n)*BREAKER_CLOSED", text)
     assert re.search(
@@ -37,6 +37,7 @@ async def test_the_demo_ends_as_expected_and_leaves_nothing(tmp_path):
         re.MULTILINE,
     )
     assert "rack: by SSH" in text
+    assert re.search(r"error rate too high: \d+\.\d\d% \(threshold: 20\.00%\)", text)
     assert list(tmp_path.iterdir()) == []
 
 
