@@ -356,7 +356,7 @@ class RouteMethods:
         size, digest = (told.size, told.digest) if told is not None else (0, "")
         try:
             await engine.rollouts.report(sample, plan_id, size, digest)
-        except BaseException:
+        except BaseException:  # also when the caller leaves: what was not taken may be told again
             kept.mode_told, kept.shadow_told = before
             raise
         return advice

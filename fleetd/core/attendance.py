@@ -10,7 +10,7 @@ from fleetd.core import runs
 from fleetd.core.agent import Agent, AgentOrder, AgentSpec, SessionKind
 from fleetd.core.effect import AgentChanged, Ordered, SessionEnded
 from fleetd.core.event import EventType
-from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.ledger import Keys, Ledger, Rowless
 from fleetd.core.task import Order, Status, Task
 from fleetd.errors import NotFound, WrongState
 
@@ -171,17 +171,11 @@ class Unregister:
 
 
 @dataclass(frozen=True, slots=True)
-class SetCapabilities:
+class SetCapabilities(Rowless):
     """Replace what an agent can do. Answer: Agent."""
 
     agent_id: str
     capabilities: tuple[str, ...]
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Agent:
         _find(ledger, self.agent_id)
@@ -238,17 +232,11 @@ class OrderAgent:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmOrders:
+class ConfirmOrders(Rowless):
     """An agent says that it obeys. Answer: None. A restart stays in force until the new process is there."""
 
     agent_id: str
     order_ids: tuple[str, ...]
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         known = ledger.agent(self.agent_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fleetd.core.ledger import Audit, Keys, Ledger
+from fleetd.core.ledger import Audit, Keys, Ledger, Rowless
 
 
 class _Act(Protocol):
@@ -39,14 +39,8 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(Rowless):
     """No act: for a line that precedes an act of several transactions, or for proving that a transaction can be written. Answer: None."""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         return None

@@ -8,7 +8,7 @@ from fleetd.core.breaker import Breaker, BreakerKey, BreakerKind, Change
 from fleetd.core.event import EventType
 from fleetd.core.failover import Counts, Fault, hits
 from fleetd.core.instance import Condition, Instance, InstanceState, ProbeKind
-from fleetd.core.ledger import Keys, Ledger, Registered
+from fleetd.core.ledger import Ledger, Registered, Rowless
 from fleetd.errors import InvalidArgument, NotFound
 
 EVENTS = {
@@ -127,7 +127,7 @@ def _follow(ledger: Ledger, breaker: Breaker, change: Change) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class HalfOpen:
+class HalfOpen(Rowless):
     """
     Breakers whose time has come half-open; each goes with its `retry_at`. Answer: None. One that was reset or opened anew meanwhile is left as it is.
 
@@ -135,12 +135,6 @@ class HalfOpen:
     """
 
     breakers: tuple[tuple[BreakerKey, int], ...]
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         for key, retry_at in self.breakers:
@@ -152,7 +146,7 @@ class HalfOpen:
 
 
 @dataclass(frozen=True, slots=True)
-class ResetBreakers:
+class ResetBreakers(Rowless):
     """
     Close breakers by hand and forget their strikes: the one of that kind and name, or all of the kind ("" for the name), or all (None). Answer: how
     many were not closed, or had strikes.
@@ -161,12 +155,6 @@ class ResetBreakers:
     kind: BreakerKind | None = None
     name: str = ""
     reason: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> int:
         count = 0
@@ -186,19 +174,13 @@ class ResetBreakers:
 
 
 @dataclass(frozen=True, slots=True)
-class ForceBreaker:
+class ForceBreaker(Rowless):
     """Open a breaker by hand for `duration` ms. Answer: Breaker. Raises NotFound for an instance or provider that nobody registered."""
 
     kind: BreakerKind
     name: str
     reason: str
     duration: int
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Breaker:
         if self.kind is BreakerKind.HOST:

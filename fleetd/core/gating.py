@@ -5,24 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from fleetd.core.effect import RuleChanged
-from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.ledger import Ledger, Rowless
 from fleetd.core.limits import GateKey, GateRule
 
 
 @dataclass(frozen=True, slots=True)
-class SetLimits:
+class SetLimits(Rowless):
     """Set the numbers of a gate; None leaves one as it is, 0 lifts a limit. Answer: GateRule."""
 
     key: GateKey
     weight: float | None = None
     max_running: int | None = None
     max_pending: int | None = None
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> GateRule:
         rule = _rule(ledger, self.key)
@@ -36,18 +30,12 @@ class SetLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Rowless):
     """Let no further lease of an org or capability begin, or let them again. What runs goes on. Answer: GateRule."""
 
     key: GateKey
     paused: bool
     reason: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> GateRule:
         rule = replace(_rule(ledger, self.key), paused=self.paused, reason=self.reason if self.paused else "")

@@ -7,22 +7,16 @@ from dataclasses import dataclass
 from fleetd.core.event import EventType
 from fleetd.core.host import Host, HostState
 from fleetd.core.hostbook import HostRow, HostStatus
-from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.ledger import Ledger, Rowless
 from fleetd.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class PutHosts:
+class PutHosts(Rowless):
     """Add hosts or replace their definition. Answer: None. `only` names a source whose other hosts are removed: a configuration that was read again."""
 
     hosts: tuple[Host, ...]
     only: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         known = ledger.hosts.rows()
@@ -39,16 +33,10 @@ class PutHosts:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveHost:
+class RemoveHost(Rowless):
     """Forget a host; what runs there is handed back. Answer: None."""
 
     host_id: str
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         find_host(ledger, self.host_id)
@@ -56,18 +44,12 @@ class RemoveHost:
 
 
 @dataclass(frozen=True, slots=True)
-class SetHostState:
+class SetHostState(Rowless):
     """Set the state of a host by hand: STOPPED stays until it is set to ONLINE, others until the next check. Answer: HostRow."""
 
     host_id: str
     state: HostState
     reason: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> HostRow:
         row = find_host(ledger, self.host_id)
@@ -77,18 +59,12 @@ class SetHostState:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteHost:
+class NoteHost(Rowless):
     """What a check found out. Answer: None. A host that was removed, or that an operator holds, is left alone."""
 
     host_id: str
     state: HostState
     reason: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         row = ledger.hosts.rows().get(self.host_id)

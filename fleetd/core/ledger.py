@@ -190,6 +190,18 @@ class Keys(NamedTuple):
     deliveries: tuple[tuple[str, str], ...] = ()
 
 
+class Rowless:
+    """What a command has that reads no rows."""
+
+    __slots__ = ()
+
+    def keys(self) -> Keys:
+        return Keys()
+
+    def more(self, ledger: Ledger) -> Keys | None:
+        return None
+
+
 class Ledger:
     """Rows and changes of one transaction. `now` in epoch milliseconds; `draw` returns uniform numbers in [0, 1)."""
 

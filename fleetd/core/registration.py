@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from fleetd.core.breaking import set_condition
 from fleetd.core.event import EventType
 from fleetd.core.instance import Condition, Instance, InstanceState, first_condition, unknown_instance
-from fleetd.core.ledger import Keys, Ledger, Registered
+from fleetd.core.ledger import Ledger, Registered, Rowless
 
 
 @dataclass(frozen=True, slots=True)
-class PutInstances:
+class PutInstances(Rowless):
     """
     Add instances or replace their definition. Answer: registry version.
 
@@ -24,12 +24,6 @@ class PutInstances:
     states: Mapping[str, InstanceState] = field(default_factory=dict)
     only: str = ""
     credentials: Mapping[str, bool] = field(default_factory=dict)
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> int:
         routes = ledger.routes
@@ -74,16 +68,10 @@ class PutInstances:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveInstance:
+class RemoveInstance(Rowless):
     """Forget an instance; what runs on it goes on. Answer: registry version."""
 
     instance_id: str
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> int:
         _known(ledger, self.instance_id)
@@ -93,18 +81,12 @@ class RemoveInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class SetState:
+class SetState(Rowless):
     """Set the state of an instance by hand. Answer: Registered. STOPPED stays until set to READY, others until the next probe or outcome."""
 
     instance_id: str
     state: InstanceState
     reason: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Registered:
         instance = _known(ledger, self.instance_id)
@@ -118,16 +100,10 @@ class SetState:
 
 
 @dataclass(frozen=True, slots=True)
-class NoteConditions:
+class NoteConditions(Rowless):
     """What probes found out. Answer: None. What an operator holds is left alone: it was set while the probe was under way."""
 
     conditions: Mapping[str, Condition]
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         for instance_id, condition in self.conditions.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fleetd.core.comparison import Comparison
 from fleetd.core.event import EventType
 from fleetd.core.fallback import Fallback, Forced, Move, Phase, Step, forced, moved, released, reset
-from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.ledger import Ledger, Rowless
 from fleetd.core.rollout import Origin, Rollout
 from fleetd.core.rolloutbook import Salt, Scope
 from fleetd.errors import Conflict, Overloaded, WrongState
@@ -29,17 +29,11 @@ EVENTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class PutRollout:
+class PutRollout(Rowless):
     """Add a rollout to the store or replace its definition there. Answer: the Rollout. `expected_version` 0 = whatever it is."""
 
     rollout: Rollout
     expected_version: int = 0
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Rollout:
         view, name = ledger.rollouts.view, self.rollout.name
@@ -72,7 +66,7 @@ class PutRollout:
 
 
 @dataclass(frozen=True, slots=True)
-class DefineRollouts:
+class DefineRollouts(Rowless):
     """
     Make these the rollouts of an origin other than the store; those of that origin that are missing are defined by it no more.
 
@@ -81,12 +75,6 @@ class DefineRollouts:
 
     rollouts: tuple[Rollout, ...]
     origin: Origin
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> list[str]:
         book = ledger.rollouts
@@ -110,7 +98,7 @@ class DefineRollouts:
 
 
 @dataclass(frozen=True, slots=True)
-class RemoveRollout:
+class RemoveRollout(Rowless):
     """
     Forget a rollout of the store, and what it learnt. Answer: None.
 
@@ -118,12 +106,6 @@ class RemoveRollout:
     """
 
     name: str
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         book = ledger.rollouts
@@ -143,18 +125,12 @@ class RemoveRollout:
 
 
 @dataclass(frozen=True, slots=True)
-class MoveFallback:
+class MoveFallback(Rowless):
     """Take a step that outcomes, probes or time ask for. Answer: None. Nothing happens when the state is of another epoch by now."""
 
     scope: Scope
     epoch: int
     move: Move
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         view = ledger.rollouts.view
@@ -170,17 +146,11 @@ class MoveFallback:
 
 
 @dataclass(frozen=True, slots=True)
-class ForceFallback:
+class ForceFallback(Rowless):
     """Force the old mode for all (`on`), or no fallback by itself; `until` epoch ms, 0 = until it is reset. Answer: the Fallback."""
 
     scope: Scope
     what: Forced
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Fallback:
         book = ledger.rollouts
@@ -199,17 +169,11 @@ class ForceFallback:
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseForced:
+class ReleaseForced(Rowless):
     """What was forced has run out. Answer: None. Nothing happens when the state is of another epoch by now."""
 
     scope: Scope
     epoch: int
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         view = ledger.rollouts.view
@@ -222,17 +186,11 @@ class ReleaseForced:
 
 
 @dataclass(frozen=True, slots=True)
-class ResetFallback:
+class ResetFallback(Rowless):
     """End fallback, trial and what was forced; a new epoch begins. Answer: the Fallback."""
 
     scope: Scope
     reason: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Fallback:
         book = ledger.rollouts
@@ -247,16 +205,10 @@ class ResetFallback:
 
 
 @dataclass(frozen=True, slots=True)
-class SaveComparison:
+class SaveComparison(Rowless):
     """Keep how a piece of work that is no task compared with its shadow. Answer: None."""
 
     comparison: Comparison
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         ledger.changes.comparisons.append(self.comparison)

@@ -108,6 +108,10 @@ class TaskRollout(NamedTuple):
     other: str = ""
 
 
+TIMEOUTS = frozenset({"TIMEOUT", "RUN_TIMEOUT", "DEADLINE_EXCEEDED"})
+"""Codes that mean that time was over (G5)."""
+
+
 class Sample(NamedTuple):
     """What came of a piece of work in a mode; `code` "" when it went well, `latency` ms."""
 
@@ -118,6 +122,15 @@ class Sample(NamedTuple):
     code: str
     latency: int
     shadow: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything of its mode: work that somebody wanted no more does not."""
+        return self.code != "CANCELLED"
+
+    def timed_out(self, threshold: int) -> bool:
+        """Whether it counts as a timeout, also of work that went well; `threshold` ms."""
+        return self.code in TIMEOUTS or self.latency > threshold
 
 
 class Decision(NamedTuple):

@@ -284,7 +284,7 @@ def _end_shadow(ledger: Ledger, task: Task) -> None:
 def _sample(ledger: Ledger, task: Task, code: str) -> None:
     """Note what came of a run in its mode, for the rollout that decided it (G3)."""
     rollout = task.rollout
-    if rollout is None or code == "CANCELLED":
+    if rollout is None:
         return
     latency = max(0, ledger.now - task.started_at)
     ledger.samples.append(

@@ -11,7 +11,7 @@ from fleetd.core.event import EventType
 from fleetd.core.failover import fault
 from fleetd.core.instance import Instance
 from fleetd.core.interventions import find
-from fleetd.core.ledger import Keys, Ledger
+from fleetd.core.ledger import Keys, Ledger, Rowless
 from fleetd.core.outcome import Advice, Course, Failure, advise
 from fleetd.core.route import Requirements, Step, StepKind, TaskRoute
 from fleetd.core.task import Status, Task
@@ -136,18 +136,12 @@ class ReportLease:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportRoute:
+class ReportRoute(Rowless):
     """What came of a try of a route that is no task's, or of a call that was not routed here at all (`course` None). Answer: Advice."""
 
     failure: Failure
     course: Course | None = None
     epochs: Epochs | None = None
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> Advice:
         if not self.failure.code:
@@ -158,18 +152,12 @@ class ReportRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class StrikeRoute:
+class StrikeRoute(Rowless):
     """Count a failed try at its breakers, and nothing else. Answer: None."""
 
     failure: Failure
     epochs: Epochs | None = None
     source: str = ""
-
-    def keys(self) -> Keys:
-        return Keys()
-
-    def more(self, ledger: Ledger) -> Keys | None:
-        return None
 
     def apply(self, ledger: Ledger) -> None:
         failure = self.failure

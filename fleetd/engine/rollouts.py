@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 ORGS = 1_000
 """Orgs of one rollout whose outcomes are counted apart, the most recent ones: some 50 MB when all of them are busy, and more than a list on a screen shows."""
-TIMEOUTS = frozenset({"TIMEOUT", "RUN_TIMEOUT", "DEADLINE_EXCEEDED"})
-"""Codes that mean that time was over (G5)."""
-CANCELLED = "CANCELLED"
 AGAIN = 1_000
 """Milliseconds until a step that the store refused is tried again."""
 
@@ -177,13 +174,11 @@ class Rollouts:
     # what is found out
 
     def note(self, sample: Sample) -> None:
-        """Count an outcome, and take the step that follows from it, if one does. That somebody wanted it no more says nothing of a mode."""
+        """Count an outcome, and take the step that follows from it, if one does."""
         rollout = self._book.present.rollout(sample.rollout)
-        # Who was cancelled says nothing about the mode it worked in.
-        if rollout is None or sample.code == CANCELLED:
+        if rollout is None or not sample.counts:
             return
-        threshold = rollout.fallback.timeout_threshold
-        timeout = sample.code in TIMEOUTS or sample.latency > threshold
+        timeout = sample.timed_out(rollout.fallback.timeout_threshold)
         now, present = self._engine.clock.now(), self._book.present
         epoch = present.state((rollout.name, "")).epoch
         for org_id in ("", sample.org_id) if sample.org_id else ("",):
@@ -272,6 +267,10 @@ class Rollouts:
             self._began[scope] = now
         if after.forced is not None and after.forced.until:
             self._forced[scope] = now + max(0, after.forced.until - wall)
+        self._tell(scope, before, after)
+
+    def _tell(self, scope: Scope, before: Fallback, after: Fallback) -> None:
+        """Say in the log what became of a scope (G8)."""
         name, org_id = scope
         fields: dict[str, Any] = {"rollout": name, "epoch": after.epoch} | (
             {"org_id": org_id} if org_id else {}
