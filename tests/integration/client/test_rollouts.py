@@ -72,14 +72,7 @@ async def test_outcomes_of_work_make_the_rollout_fall_back_and_a_reset_brings_it
             with pytest.raises(ValueError, match="broken"):
                 await work(ValueError("the runtime is broken"))
 
-    async def fallen():
-        # The daemon writes down that it falls back; until that is durable the new mode is given.
-        while True:
-            if await cause(client, "acme") == (OLD, "AUTO_FALLBACK"):
-                return
-            await asyncio.sleep(0.01)
-
-    await soon(fallen())
+    # An outcome is answered when what follows from it is durable.
     async with client.mode_of("chat", org_id="acme") as choice:
         assert (choice.mode, choice.cause) == (OLD, "AUTO_FALLBACK")
     state = (await client.get_rollout("chat")).fallback
@@ -152,16 +145,10 @@ async def test_a_task_is_done_in_the_mode_it_was_given_and_its_shadow_beside_it(
     done = await soon(client.wait(task.id))
     assert done.result.output.text == "answer"
 
-    async def compared():
-        while True:
-            found = [
-                one async for one in client.comparisons("chat", id=task.id) if one.HasField("finished_at")
-            ]
-            if found:
-                return found
-            await asyncio.sleep(0.05)
-
-    (found,) = await soon(compared())
+    (pair,) = [one async for one in client.comparisons("chat", id=task.id)]
+    await soon(client.wait(pair.shadow.id))
+    (found,) = [one async for one in client.comparisons("chat", id=task.id)]
+    assert found.HasField("finished_at")
     assert found.same_status
     assert found.output == 1, "EQUAL"
     assert sorted(one[:2] for one in seen) == [(OLD, False), (NEW, True)]

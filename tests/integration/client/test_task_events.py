@@ -88,16 +88,17 @@ async def test_plain_handlers_tell_a_great_deal_and_the_synchronous_client_reads
 async def test_each_event_is_stored_once_and_in_order_over_deaths_of_the_daemon(daemon, running):
     """G6, T5: for the agent and for the watcher."""
     agent = Agent("teller", daemon.address)
-    going = asyncio.Event()
+    halted, back = asyncio.Event(), asyncio.Event()
 
     @agent.handler
     async def work(ctx):
         for number in range(600):
             await ctx.emit(task_events.message(str(number)))
-            if number % 10 == 0:
-                await asyncio.sleep(0.02)
-            if number == 50:
-                going.set()
+            if number in (50, 300):
+                # What was told just now is on its way, or not, when the daemon dies.
+                halted.set()
+                await back.wait()
+                back.clear()
 
     running(agent)
     async with FleetClient(daemon.address) as client, asyncio.timeout(90):
@@ -108,11 +109,12 @@ async def test_each_event_is_stored_once_and_in_order_over_deaths_of_the_daemon(
             return [event async for event in stream]
 
         watching = asyncio.create_task(watch())
-        await going.wait()
         for _ in range(2):
+            await halted.wait()
+            halted.clear()
             await daemon.kill()
             await daemon.start()
-            await asyncio.sleep(0.3)
+            back.set()
         events = await watching
         assert stream.finished == "COMPLETED"
         assert contents(events) == [str(number) for number in range(600)]

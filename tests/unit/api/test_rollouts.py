@@ -3,70 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from fleet.v1 import rollout_pb2 as pb
-from fleetd.api.calls import Call
 from fleetd.core.rolling import MOST_ROLLOUTS, DefineRollouts
 from fleetd.core.rollout import Origin, Rollout, RolloutMode
 from fleetd.core.task import TaskFilter
-from fleetd.errors import Conflict, InvalidArgument, NotFound, Overloaded, Unavailable, WrongState
+from fleetd.errors import Conflict, InvalidArgument, NotFound, Overloaded, WrongState
 from tests.unit.api.port import Port
-from tests.unit.api.routed import CLOUD, LOCAL, SECOND, refused
-
-OLD, NEW = "direct_llm", "runtime"
-KIM = Call(actor="op:kim")
-
-
-async def put(port: Port, **fields: Any) -> pb.Rollout:
-    """Define a rollout whose work all gets the new mode, unless told otherwise."""
-    values = {
-        "name": "chat",
-        "old_mode": {"name": OLD},
-        "new_mode": {"name": NEW},
-        "default_mode": NEW,
-        **fields,
-    }
-    return await port("PutRollout", rollout=values, call=KIM)
-
-
-async def decide(port: Port, org_id: str = "acme", *, dry_run: bool = False, **use: Any) -> pb.ModeDecision:
-    return await port("DecideMode", use={"rollout": "chat", "org_id": org_id, **use}, dry_run=dry_run)
-
-
-def told(decision: pb.ModeDecision, **more: Any) -> dict[str, Any]:
-    """Return what is said of a decision when its outcome is reported."""
-    fields = {name: getattr(decision, name) for name in ("rollout", "org_id", "mode", "epoch", "decision_id")}
-    return {**fields, **more}
-
-
-async def report(port: Port, decision: pb.ModeDecision, code: str = "", ms: int = 100, **more: Any) -> None:
-    latency = {"seconds": ms // 1_000, "nanos": ms % 1_000 * 1_000_000}
-    await port("ReportOutcome", rollout=told(decision, **more), code=code, latency=latency)
-
-
-async def trip(port: Port) -> None:
-    decision = await decide(port)
-    for _ in range(10):
-        await report(port, decision, "AGENT_ERROR")
-    await port.engine.turn()
-    assert (await state(port)).fallback
-
-
-async def state(port: Port) -> pb.FallbackState:
-    return (await port("GetRollout", name="chat")).fallback
-
-
-async def metrics(port: Port, **more: Any) -> Any:
-    return await port("GetRolloutMetrics", rollout="chat", **more)
-
-
-async def audits(port: Port) -> list[tuple[str, str, str, str]]:
-    lines = await port.store.list_audits(0, 100, "", "")
-    return [(line.actor, line.action, line.target, line.reason) for line in reversed(lines)]
-
+from tests.unit.api.rollouts import (
+    KIM,
+    NEW,
+    OLD,
+    audits,
+    decide,
+    metrics,
+    new_total,
+    put,
+    report,
+    state,
+    trip,
+)
+from tests.unit.api.routed import refused
 
 # definitions
 
@@ -341,201 +300,6 @@ async def test_a_trial_is_shared_by_tasks_and_services_exactly(port):
     assert trials == 10
 
 
-# plans
-
-
-@pytest.fixture
-async def chat(fleet: Port) -> Port:
-    """Three instances, and a rollout whose work all gets the new mode."""
-    await put(fleet)
-    return fleet
-
-
-async def route(port: Port, **more: Any) -> Any:
-    fields = {
-        "title": "fix the parser",
-        "requirements": {"needs": ["coding"], "prefer": ["local"]},
-        "rollout": {"rollout": "chat", "org_id": "acme"},
-    }
-    return await port("RouteTask", **{**fields, **more})
-
-
-async def new_total(port: Port) -> tuple[int, int]:
-    found = (await metrics(port)).metrics.new_mode
-    return found.total, found.error
-
-
-async def test_the_outcome_of_a_plan_counts_once_and_only_when_the_work_is_over(chat):
-    """G3, R11: tries that go on at another instance are no outcome of the mode"""
-    answer = await route(chat)
-    plan_id = answer.plan.plan_id
-    assert (answer.decision.decision_id, answer.decision.mode) == (plan_id, NEW)
-    await chat.outcome(plan_id=plan_id, code="503")
-    await chat.outcome(plan_id=plan_id, code="503")
-    await chat.outcome(plan_id=plan_id, code="401", instance=SECOND["id"])
-    assert await new_total(chat) == (0, 0)
-    chat.clock.advance(3_000)
-    await chat.outcome(plan_id=plan_id)
-    assert await new_total(chat) == (1, 0)
-    assert (await metrics(chat)).metrics.new_mode.avg_latency.ToMilliseconds() == 3_000
-    await chat.outcome(plan_id=plan_id)
-    await chat.outcome(plan_id=plan_id, code="BAD_REQUEST", instance=CLOUD["id"])
-    assert await new_total(chat) == (1, 0)
-
-
-async def test_an_outcome_of_a_plan_that_was_not_taken_counts_when_it_is_told_again(chat, monkeypatch):
-    """G3: once"""
-    plan_id = (await route(chat)).plan.plan_id
-
-    async def refuse(*_: Any) -> None:
-        raise Unavailable("STORE_FULL", "there is no room")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(chat.engine.rollouts, "report", refuse)
-        with pytest.raises(Unavailable):
-            await chat.outcome(plan_id=plan_id)
-    for _ in range(2):
-        await chat.outcome(plan_id=plan_id)
-    assert await new_total(chat) == (1, 0)
-
-
-async def test_work_that_took_several_tries_took_as_long_as_all_of_them(chat):
-    """G5: the latency that is reported is that of the last try"""
-    plan_id = (await route(chat)).plan.plan_id
-    chat.clock.advance(3_000)
-    await chat.outcome(plan_id=plan_id, code="CONN_REFUSED", latency={"seconds": 3})
-    chat.clock.advance(2_000)
-    await chat.outcome(plan_id=plan_id, latency={"seconds": 2})
-    assert await new_total(chat) == (1, 0)
-    assert (await metrics(chat)).metrics.new_mode.avg_latency.ToMilliseconds() == 5_000
-
-
-async def test_a_plan_that_gives_up_is_an_error_of_its_mode(chat):
-    """G3"""
-    plan_id = (await route(chat)).plan.plan_id
-    await chat.outcome(plan_id=plan_id, code="BAD_REQUEST", latency={"seconds": 2})
-    assert await new_total(chat) == (1, 1)
-    assert (await metrics(chat)).metrics.new_mode.avg_latency.ToMilliseconds() == 2_000
-
-
-async def test_a_cancelled_plan_says_nothing_of_its_mode(chat):
-    """G3, F4"""
-    plan_id = (await route(chat)).plan.plan_id
-    await chat.outcome(plan_id=plan_id, code="CANCELLED")
-    decision = await decide(chat)
-    await report(chat, decision, "CANCELLED")
-    assert await new_total(chat) == (0, 0)
-
-
-async def test_a_plan_without_a_rollout_tells_none(chat):
-    plan_id = (await route(chat, rollout=None)).plan.plan_id
-    await chat.outcome(plan_id=plan_id)
-    assert await new_total(chat) == (0, 0)
-    # Taken and dropped, nobody would ever know that it counts for nothing.
-    told = {"rollout": "chat", "mode": NEW, "epoch": 1}
-    assert await refused(chat, "ReportOutcome", plan_id=plan_id, rollout=told) == ["rollout"]
-
-
-async def test_a_plan_whose_rollout_is_gone_is_reported_all_the_same(chat):
-    """G1, R11: what came of the instance counts"""
-    plan_id = (await route(chat)).plan.plan_id
-    await chat("RemoveRollout", name="chat")
-    await chat.outcome(plan_id=plan_id)
-
-
-async def test_a_route_that_is_refused_holds_no_place_and_no_trial(chat):
-    """G2: whatever is wrong with it"""
-    await put(chat, default_mode=OLD, shadow_percent=100, shadow_limit=1)
-    for _ in range(3):
-        with pytest.raises(InvalidArgument):
-            await route(chat, requirements={"model": "unheard-of"})
-    answer = await route(chat)
-    assert answer.decision.shadow_mode == NEW
-    assert (await route(chat)).decision.shadow_mode == ""
-
-
-async def test_both_halves_of_a_plan_are_compared(chat):
-    """G2: the shadow is told with the plan, and concerns no instance"""
-    await put(chat, default_mode=OLD, shadow_percent=100, shadow_limit=1)
-    plan_id = (await route(chat)).plan.plan_id
-    for _ in range(2):
-        step = await chat.outcome(
-            plan_id=plan_id,
-            code="503",
-            rollout={"shadow": True, "decision_id": plan_id},
-            latency={"seconds": 4},
-        )
-    assert (await chat("ListBreakers", all=True)).breakers == []
-    assert step.plan_version == 1
-    assert (await decide(chat)).shadow_mode == NEW
-    await chat.outcome(plan_id=plan_id, rollout={"size": 7, "digest": "x"}, latency={"seconds": 1})
-    (found,) = (await chat("ListComparisons", rollout="chat")).comparisons
-    assert (found.id, found.primary.id, found.org_id) == (plan_id, plan_id, "acme")
-    assert (found.primary.mode, found.primary.size, found.primary.latency.ToSeconds()) == (OLD, 7, 1)
-    assert (found.shadow.mode, found.shadow.code, found.shadow.latency.ToSeconds()) == (NEW, "503", 4)
-    assert (found.same_status, found.output) == (False, pb.EQUALITY_UNSPECIFIED)
-    shown = (await metrics(chat)).metrics
-    assert (shown.old_mode.total, shown.new_mode.total, shown.shadow.total) == (1, 0, 1)
-
-
-async def test_a_shadow_that_was_cancelled_gives_its_place_back(chat):
-    """G2"""
-    await put(chat, default_mode=OLD, shadow_percent=100, shadow_limit=1)
-    plan_id = (await route(chat)).plan.plan_id
-    await chat.outcome(plan_id=plan_id, code="CANCELLED", rollout={"shadow": True, "decision_id": plan_id})
-    assert (await decide(chat)).shadow_mode == NEW
-
-
-async def test_a_shadow_that_was_never_decided_is_refused(chat):
-    plan_id = (await route(chat)).plan.plan_id
-    fields = {"plan_id": plan_id, "rollout": {"shadow": True, "decision_id": plan_id}}
-    assert await refused(chat, "ReportOutcome", **fields) == ["rollout.shadow"]
-
-
-async def test_a_batch_of_routes_decides_each(chat):
-    """G1, S5"""
-    item = {"title": "work", "rollout": {"rollout": "chat", "org_id": "acme"}}
-    bad = {"title": "work", "rollout": {"rollout": "chta"}}
-    answers = (await chat("RouteTasks", items=[item, bad, {"title": "work"}])).items
-    assert answers[0].route.decision.mode == NEW
-    assert answers[1].error.reason == "ROLLOUT_NOT_FOUND"
-    assert not answers[2].route.HasField("decision")
-
-
-async def test_outcomes_of_a_batch_count_each(chat):
-    """G3, S5"""
-    decision = await decide(chat)
-    item = {"rollout": told(decision), "code": "AGENT_ERROR", "latency": {}}
-    bad = {"rollout": told(decision, mode="unknown"), "latency": {}}
-    answers = (await chat("ReportOutcomes", items=[item] * 10 + [bad])).items
-    assert [bool(each.error.reason) for each in answers] == [False] * 10 + [True]
-    await chat.engine.turn()
-    assert (await state(chat)).fallback
-
-
-async def test_an_outcome_may_tell_an_instance_and_a_mode_together(chat):
-    """G3, R7"""
-    decision = await decide(chat)
-    await chat("ReportOutcome", instance=LOCAL["id"], code="CONN_REFUSED", rollout=told(decision), latency={})
-    assert await new_total(chat) == (1, 1)
-    assert any(each.name == LOCAL["id"] for each in (await chat("ListBreakers", all=True)).breakers)
-    with pytest.raises(NotFound):
-        await chat("ReportOutcome", instance="no:such", code="503", rollout=told(decision), latency={})
-    assert await new_total(chat) == (1, 1)
-
-
-async def test_a_shadow_that_names_its_instance_concerns_it_no_more_than_others(chat):
-    """G2, F3: no breaker is struck for work on the side"""
-    await put(chat, default_mode=OLD, shadow_percent=100)
-    decision = await decide(chat)
-    for _ in range(5):
-        side = told(decision, mode=NEW, shadow=True)
-        await chat("ReportOutcome", instance=LOCAL["id"], code="CONN_REFUSED", rollout=side, latency={})
-    assert (await chat("ListBreakers", all=True)).breakers == []
-    with pytest.raises(NotFound):
-        await chat("ReportOutcome", instance="no:such", code="503", rollout=side, latency={})
-
-
 # fallback
 
 
@@ -603,99 +367,6 @@ async def test_outcomes_of_an_epoch_before_a_reset_trip_nothing(port):
     await port.engine.turn()
     assert not (await state(port)).fallback
     assert await new_total(port) == (20, 20)
-
-
-# figures
-
-
-async def test_timeouts_overlap_successes_and_errors(port):
-    """G5: total = success + error; average over all"""
-    await put(port)
-    decision = await decide(port)
-    await report(port, decision, ms=1_000)
-    await report(port, decision, ms=300_001)
-    await report(port, decision, "TIMEOUT", ms=2_000)
-    await report(port, decision, "503", ms=1_000)
-    shown = (await metrics(port)).metrics
-    mode = shown.new_mode
-    assert (mode.mode, mode.total, mode.success, mode.error, mode.timeout) == (NEW, 4, 2, 2, 2)
-    assert (mode.error_rate, mode.timeout_rate) == (0.5, 0.5)
-    assert mode.avg_latency.ToMilliseconds() == 304_001 // 4
-    assert 300_001 <= mode.p95_latency.ToMilliseconds() <= 300_001 * 1.05
-    assert (shown.old_mode.mode, shown.old_mode.total, shown.window.ToSeconds()) == (OLD, 0, 300)
-    assert not shown.old_mode.HasField("avg_latency")
-
-
-async def test_targets_are_met_or_missed_and_trigger_nothing(port):
-    """G7: the sample"""
-    targets = {
-        "avg_latency": {"seconds": 3},
-        "p95_latency": {"seconds": 5},
-        "error_rate": 0.05,
-        "timeout_rate": 0.02,
-    }
-    await put(port, targets=targets)
-    decision = await decide(port)
-    for number in range(20):
-        await report(port, decision, "503" if number < 2 else "", ms=2_900 if number else 9_000)
-    await port.engine.turn()
-    shown = (await metrics(port)).metrics
-    found = {each.name: (each.target, each.met) for each in shown.new_mode.targets}
-    assert found == {
-        "avg_latency": (3_000, False),
-        "p95_latency": (5_000, True),
-        "error_rate": (0.05, False),
-        "timeout_rate": (0.02, True),
-    }
-    assert not shown.old_mode.targets
-    assert not shown.fallback.fallback
-
-
-async def test_figures_of_orgs_are_their_own(port):
-    """G5"""
-    await put(port)
-    for org, number in (("b", 2), ("a", 1)):
-        decision = await decide(port, org)
-        for _ in range(number):
-            await report(port, decision)
-    answer = await metrics(port, orgs=True)
-    assert [(each.org_id, each.new_mode.total) for each in answer.orgs] == [("a", 1), ("b", 2)]
-    one = await metrics(port, org_id="b")
-    assert (one.metrics, list(one.orgs)) == (answer.orgs[1], [])
-    port.clock.advance(400_000)
-    assert list((await metrics(port, orgs=True)).orgs) == []
-
-
-async def test_figures_of_an_org_tell_the_fallback_that_holds_for_it(port):
-    """G5: an org whose work gets the old mode is never said to be well because it is the whole rollout that fell back"""
-    await put(port)
-
-    async def told_of(org_id: str) -> tuple[bool, str, str]:
-        """Return what is told of an org, having compared it with what its work gets."""
-        shown = (await metrics(port, org_id=org_id)).metrics
-        assert (shown.org_id, shown.fallback.fallback) == (org_id, (await decide(port, org_id)).mode == OLD)
-        return shown.fallback.fallback, shown.fallback.org_id, shown.fallback.reason
-
-    async def force(org_id: str = "", **more: Any) -> None:
-        await port("ForceFallback", rollout="chat", org_id=org_id, reason=f"by {org_id or 'all'}", **more)
-
-    assert await told_of("acme") == (False, "acme", "")
-    await force()
-    assert await told_of("acme") == (True, "", "by all")
-    await force("acme")
-    assert await told_of("acme") == (True, "acme", "by acme")
-    await force(off=True)
-    assert await told_of("acme") == (True, "acme", "by acme")
-    assert await told_of("other") == (False, "", "")
-    await port("ResetFallback", rollout="chat", reason="over")
-    assert await told_of("acme") == (True, "acme", "by acme")
-    await force("acme", off=True)
-    assert await told_of("acme") == (False, "acme", "")
-    decision = await decide(port, "other")
-    for _ in range(10):
-        await report(port, decision, "500")
-    assert await told_of("acme") == await told_of("other")
-    assert (await told_of("acme"))[:2] == (True, "")
 
 
 # comparisons
